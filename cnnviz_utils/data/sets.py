@@ -1,0 +1,98 @@
+"""What every data set is, once decoded: images, labels, class names, and masks where they are known."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Decoded images with labels.
+
+    images: uint8 (N, 3, H, W), RGB, often a read-only memory map: index it, never copy it whole
+    labels: int64 (N,), positions in `classes`
+    parts: uint8 (N, H, W) or None; 0 = background, k = part k (Menagerie), 1 = object (outlines of photos)
+    has_mask: bool (N,) or None; which images have a mask at all (Caltech-101's outlines are partial)
+    paths: where each image came from: a file relative to the data set's folder, or "train/17" for a drawn one
+    info: one dict an image or None: what was drawn (species, realm, background, ...)
+    fingerprint: changes whenever images or labels do
+    """
+
+    images: np.ndarray
+    labels: Tensor
+    classes: tuple[str, ...]
+    fingerprint: str
+    parts: np.ndarray | None = None
+    has_mask: np.ndarray | None = None
+    paths: tuple[str, ...] | None = None
+    info: tuple[dict, ...] | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
+        """Images as float32 (n, 3, H, W) in [0, 1] with labels (n,); an integer gives (3, H, W) and a scalar."""
+        index = np.asarray(index) if not isinstance(index, int | slice) else index
+        images = torch.from_numpy(np.array(self.images[index]))
+        return images.float().div_(255), self.labels[index]
+
+    @property
+    def size(self) -> int:
+        """Height and width of the images, in pixels."""
+        return self.images.shape[-1]
+
+    @property
+    def counts(self) -> Tensor:
+        """Images a class, int64 (classes,)."""
+        return torch.bincount(self.labels, minlength=len(self.classes))
+
+    def masks(self, index: Sequence[int] | Tensor | slice = slice(None)) -> Tensor:
+        """Object masks, bool (n, H, W). Raises ValueError where the data set has none."""
+        if self.parts is None:
+            raise ValueError("this data set has no masks")
+        index = np.asarray(index) if not isinstance(index, slice) else index
+        return torch.from_numpy(np.asarray(self.parts[index]) > 0)
+
+    def subset(self, index: Sequence[int] | Tensor | np.ndarray) -> "ImageSet":
+        """The images at those positions, in that order. Copies them (a memory map cannot be re-ordered)."""
+        index = np.asarray(index, dtype=np.int64)
+        pick = lambda values: None if values is None else tuple(values[i] for i in index)
+        take = lambda array: None if array is None else np.asarray(array[index])
+        return replace(
+            self, images=take(self.images), labels=self.labels[index], parts=take(self.parts),
+            has_mask=take(self.has_mask), paths=pick(self.paths), info=pick(self.info),
+            fingerprint=f"{self.fingerprint}[{digest(index)}]",
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """A data set in three disjoint sets."""
+
+    name: str
+    train: ImageSet
+    valid: ImageSet
+    test: ImageSet
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.train.classes
+
+    @property
+    def size(self) -> int:
+        return self.train.size
+
+    @property
+    def fingerprint(self) -> str:
+        """One short string for the three sets together: it names the data in caches and provenance."""
+        return digest("|".join(s.fingerprint for s in (self.train, self.valid, self.test)))
+
+
+def digest(value: np.ndarray | str | bytes) -> str:
+    """12 hex digits of the SHA-256 of an array's bytes or a text."""
+    raw = value.tobytes() if isinstance(value, np.ndarray) else value.encode() if isinstance(value, str) else value
+    return hashlib.sha256(raw).hexdigest()[:12]
