@@ -1,0 +1,48 @@
+# Every target sets up .venv by itself: `make report` and `make test` are all there is to know.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help report test lab notebooks bench lock clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+report: $(READY)  ## run every lesson on the built-in data, leave reports/index.html
+	@$(BIN)/cnnviz run
+
+test: $(READY)  ## unit tests, then the lessons' stored outputs against a fresh run
+	@echo "Unit tests (1 of 2)"
+	@$(BIN)/pytest tests
+	@echo "The lessons, run again and compared with their stored outputs (2 of 2)"
+	@$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+
+lab: $(READY)  ## JupyterLab on the lessons
+	@$(BIN)/cnnviz lab
+
+notebooks: $(READY)  ## run every lesson in place and store its outputs
+	@$(BIN)/cnnviz execute
+
+bench: $(READY)  ## side by side with peers; tables on the terminal, JSON in reports/benchmarks
+	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
+
+lock: $(READY)  ## requirements.lock from pyproject.toml: all platforms, hashed, no addresses
+	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
+	  --extra test --extra imbalance --upgrade pyproject.toml -o requirements.lock
+
+clean:  ## forget caches and reports (real data stays)
+	rm -rf data/cache reports/* .pytest_cache .ruff_cache
+	git checkout -q -- reports/README.md 2>/dev/null || true
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is older than Python 3.11: install a newer one, or say: make PYTHON=python3.12 ..."; exit 1; }
+	@echo "Setting up .venv from requirements.lock: about a minute and 6 GB, once"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || \
+	  { echo "No virtual environment could be made: on Debian and Ubuntu, apt-get install python3-venv"; exit 1; }
+	@$(BIN)/python -m pip install -q --disable-pip-version-check 'uv>=0.5'
+	@$(BIN)/uv pip sync -q --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install -q --python $(BIN)/python --no-deps -e .
+	@touch $(READY)
+	@echo "Ready"

@@ -1,0 +1,72 @@
+"""`explore`: sliders when someone is there, small multiples of chosen settings when nobody is."""
+
+from collections.abc import Callable, Sequence
+
+from IPython import get_ipython
+from IPython.display import publish_display_data
+
+from cnnviz_utils.plot import Picture, tile
+
+
+def someone_is_there() -> bool:
+    """Whether a person can move a slider: papermill, nbval and nbconvert run cells without a standard input,
+    JupyterLab with one, and the kernel is told which."""
+    kernel = getattr(get_ipython(), "kernel", None)
+    return bool(getattr(kernel, "_allow_stdin", False))
+
+
+def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None = None,
+            captions: Sequence[str] | None = None, **controls) -> None:
+    """Let the reader call `function` with other settings.
+
+    Args:
+        function: keyword arguments -> Picture.
+        controls: by name: a list is a menu, (low, high) or (low, high, step) a slider, a bool a tick box.
+        examples: the settings shown when nobody is there, each a dict over some of the controls (the others stay
+            at their first value); by default the first control is varied over up to four of its values.
+        captions: a title for each example; by default the settings that vary.
+
+    Raises:
+        ValueError: an example names a control that there is not.
+    """
+    start = {name: values(control)[0] for name, control in controls.items()}
+    if examples is None:
+        first = next(iter(controls))
+        choices = values(controls[first])
+        examples = [{first: c} for c in choices[:: max(1, -(-len(choices) // 4))]]
+    for example in examples:
+        if unknown := set(example) - set(controls):
+            raise ValueError(f"explore() has no control named {sorted(unknown)}; it has {sorted(controls)}")
+    captions = captions or [", ".join(f"{k} = {v}" for k, v in example.items()) for example in examples]
+    live = someone_is_there()
+    shown = examples[:1] if live else examples
+    still = [function(**{**start, **example}) for example in shown]
+    picture = still[0] if len(still) == 1 else tile(still, list(captions))
+    data, metadata = picture._repr_mimebundle_()
+    if live:  # the page shows the sliders; a report made of this notebook falls back on the picture
+        import ipywidgets
+
+        panel = ipywidgets.interactive(function, **{n: menu(c) for n, c in controls.items()})
+        for child in panel.children:
+            if hasattr(child, "continuous_update"):
+                child.continuous_update = False
+        data |= panel._repr_mimebundle_()
+        panel.update()
+    publish_display_data(data, metadata)
+
+
+def values(control) -> list:
+    """What a control can be set to, in order."""
+    if isinstance(control, bool):
+        return [control, not control]
+    if isinstance(control, tuple):
+        low, high, step = control if len(control) == 3 else (*control, 1 if isinstance(control[0], int) else None)
+        step = step or (high - low) / 10
+        count = round((high - low) / step) + 1
+        return [low + i * step if isinstance(step, int) else round(low + i * step, 10) for i in range(count)]
+    return list(control)
+
+
+def menu(control):
+    """What ipywidgets understands: tuples and bools as they are, anything else a list of choices."""
+    return control if isinstance(control, bool | tuple) else list(control)

@@ -1,0 +1,50 @@
+"""An explorer shows sliders to a person and pictures to a report."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from cnnviz_utils import widgets
+
+CODE = """
+import torch
+from cnnviz_utils.plot import show_images
+from cnnviz_utils.widgets import explore
+def shade(level=0, green=True):
+    return show_images(torch.full((1, 3, 8, 8), level / 10), alt=f"level {level} green {green}")
+explore(shade, level=(0, 8), green=[True, False], examples=[{"level": 2}, {"level": 8, "green": False}])
+"""
+
+
+def outputs(live: bool):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CODE)])
+    client = NotebookClient(notebook, kernel_name="python3", timeout=120)
+    with client.setup_kernel():
+        client.kc.allow_stdin = live  # what JupyterLab says of itself, and headless runs do not
+        client.execute_cell(notebook.cells[0], 0)
+    return notebook.cells[0].outputs
+
+
+def test_nobody_there_gives_small_multiples_without_widgets():
+    [output] = [o for o in outputs(live=False) if o.output_type == "display_data"]
+    assert set(output.data) == {"image/png", "text/plain"}
+    alt = output.metadata["image/png"]["alt"]
+    assert "level 2 green True" in alt and "level 8 green False" in alt
+
+
+def test_someone_there_gets_sliders_with_a_picture_to_fall_back_on():
+    [output] = [o for o in outputs(live=True) if o.output_type == "display_data"]
+    assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(output.data)
+
+
+@pytest.mark.parametrize(("control", "expected"), [
+    ((1, 4), [1, 2, 3, 4]), ((0, 10, 5), [0, 5, 10]), ((0.0, 1.0, 0.5), [0.0, 0.5, 1.0]), (True, [True, False]),
+    (["a", "b"], ["a", "b"]),
+])
+def test_values_of_a_control(control, expected):
+    assert widgets.values(control) == expected
+
+
+def test_unknown_control_is_named():
+    with pytest.raises(ValueError, match="no control named.*depht"):
+        widgets.explore(lambda depth: None, depth=[1], examples=[{"depht": 1}])
