@@ -9,6 +9,28 @@ import torch
 from torch import Tensor
 
 
+class Rows:
+    """Some rows of an array, in some order, without copying it: a memory map of a gigabyte stays on disk."""
+
+    def __init__(self, array: np.ndarray, index: np.ndarray):
+        if isinstance(array, Rows):
+            array, index = array.array, array.index[index]
+        self.array, self.index = array, index
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, key) -> np.ndarray:
+        return self.array[self.index[key]]
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.index), *self.array.shape[1:])
+
+
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Decoded images with labels.
@@ -22,11 +44,11 @@ class ImageSet:
     fingerprint: changes whenever images or labels do
     """
 
-    images: np.ndarray
+    images: np.ndarray | Rows
     labels: Tensor
     classes: tuple[str, ...]
     fingerprint: str
-    parts: np.ndarray | None = None
+    parts: np.ndarray | Rows | None = None
     has_mask: np.ndarray | None = None
     paths: tuple[str, ...] | None = None
     info: tuple[dict, ...] | None = field(default=None, repr=False)
@@ -58,13 +80,13 @@ class ImageSet:
         return torch.from_numpy(np.asarray(self.parts[index]) > 0)
 
     def subset(self, index: Sequence[int] | Tensor | np.ndarray) -> "ImageSet":
-        """The images at those positions, in that order. Copies them (a memory map cannot be re-ordered)."""
+        """The images at those positions, in that order. Nothing is copied: the new set looks through to this one's pixels."""
         index = np.asarray(index, dtype=np.int64)
         pick = lambda values: None if values is None else tuple(values[i] for i in index)
-        take = lambda array: None if array is None else np.asarray(array[index])
+        rows = lambda array: None if array is None else Rows(array, index)
         return replace(
-            self, images=take(self.images), labels=self.labels[index], parts=take(self.parts),
-            has_mask=take(self.has_mask), paths=pick(self.paths), info=pick(self.info),
+            self, images=rows(self.images), labels=self.labels[index], parts=rows(self.parts),
+            has_mask=None if self.has_mask is None else self.has_mask[index], paths=pick(self.paths), info=pick(self.info),
             fingerprint=f"{self.fingerprint}[{digest(index)}]",
         )
 

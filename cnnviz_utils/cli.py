@@ -1,0 +1,206 @@
+"""The command `cnnviz`. Imports inside the commands, so that --help and a misspelt name answer at once."""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="A course in notebooks: how convolutional networks are trained, and what they see.")
+PARAMETER_HELP = "A parameter's name and value, e.g. -p seed 3; may be repeated."
+
+
+def fail(message: object, code: int) -> None:
+    """One sentence on stderr, and out."""
+    typer.echo(f"cnnviz: {message}", err=True)
+    raise typer.Exit(code)
+
+
+@app.command()
+def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")] = None,
+        profile: Annotated[str, typer.Option(help="A file of profiles/.")] = "quick",
+        parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help=PARAMETER_HELP)] = None,
+        out: Annotated[Path | None, typer.Option(help="Where pages go; by default reports/, or reports/PROFILE.")] = None,
+        timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800) -> None:
+    """Run lessons and write their pages, metrics and an index."""
+    from cnnviz_utils.lessons import UsageError, all_lessons, choose, plan
+    from cnnviz_utils.paths import CHECKOUT
+
+    try:
+        lessons = all_lessons()
+        chosen = choose(lesson or [], lessons)
+        settings = plan(chosen, profile, dict(p.split("=", 1) for p in parameter or []), lessons)
+    except UsageError as error:
+        fail(error, 2)
+    from cnnviz_utils.report import write_index
+    from cnnviz_utils.runs import LessonFailed, run_lesson
+
+    out = out or (CHECKOUT or Path.cwd()) / "reports" / ("" if profile == "quick" else profile)
+    started, failed, broken = time.time(), [], 0
+    for one in chosen:
+        typer.echo(f"{one.name}: {one.title}")
+        try:
+            done = run_lesson(one, settings[one.name], out, profile, timeout, progress=Progress(one.name))
+        except LessonFailed as error:
+            Progress.end()
+            typer.echo(f"  FAILED {error}", err=True)
+            failed.append(one.name)
+            continue
+        except KeyboardInterrupt:
+            Progress.end()
+            write_index(out)
+            fail("interrupted; what was finished is kept", 130)
+        Progress.end()
+        for claim in done.claims:
+            broken += not claim["holds"]
+            if not claim["holds"]:
+                typer.echo(f"  does not hold: {claim['claim']} ({claim['evidence']})")
+        typer.echo(f"  {sum(c['holds'] for c in done.claims)} of {len(done.claims)} claims hold, {done.seconds:.0f} s")
+    typer.echo(f"{write_index(out)}: {len(chosen) - len(failed)} of {len(chosen)} lessons ran, {time.time() - started:.0f} s")
+    if failed:
+        fail(f"did not run to the end: {', '.join(failed)}", 3)
+    if broken and profile == "quick":
+        fail(f"{broken} claims do not hold", 1)
+
+
+class Progress:
+    """The cell that is running: one line that is written over on a terminal, a line a section elsewhere."""
+
+    def __init__(self, lesson: str):
+        self.lesson, self.started, self.last = lesson, time.time(), None
+
+    def __call__(self, text: str) -> None:
+        where, _, heading = text.partition(" ")
+        if sys.stdout.isatty():
+            line = f"  cell {where}  {time.time() - self.started:4.0f} s  {heading}"
+            sys.stdout.write("\r\033[K" + line[:shutil.get_terminal_size().columns - 1])
+        elif heading != self.last:
+            sys.stdout.write(f"  {time.time() - self.started:4.0f} s  cell {where}  {heading}\n")
+        sys.stdout.flush()
+        self.last = heading
+
+    @staticmethod
+    def end() -> None:
+        if sys.stdout.isatty():
+            sys.stdout.write("\r\033[K")
+
+
+@app.command()
+def lessons() -> None:
+    """List the lessons and their parameters."""
+    from cnnviz_utils.lessons import all_lessons
+
+    for lesson in all_lessons().values():
+        typer.echo(f"{lesson.name}\n  {lesson.title}")
+        for p in lesson.parameters.values():
+            typer.echo(f"    {p.name}: {p.kind} = {p.value!r}  {p.meaning}")
+
+
+@app.command()
+def data(name: Annotated[str | None, typer.Argument(help="One data set; none: all of them.")] = None,
+         verify: Annotated[bool, typer.Option(help="Count and read every file.")] = False,
+         root: Annotated[Path | None, typer.Option(help="Where photos lie; by default CNNVIZ_DATA, or data/.")] = None
+         ) -> None:
+    """List the data sets: what is here, what is missing, where it belongs, how to get it."""
+    from cnnviz_utils.data import catalogue
+
+    try:
+        entries = catalogue.status(root, name)
+    except ValueError as error:
+        fail(error, 2)
+    wrong = 0
+    for entry in entries:
+        typer.echo(f"{entry.name}: {'here' if entry.present else 'missing'}, {entry.folder}")
+        if not entry.present:
+            typer.echo(f"  {entry.how}")
+            wrong += name is not None
+        elif verify:
+            for line in (problems := catalogue.verify(entry.name, root)):
+                typer.echo(f"  {line}")
+            wrong += len(problems)
+            typer.echo("  verified: " + ("no problems" if not problems else f"{len(problems)} problems"))
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command()
+def execute(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")] = None) -> None:
+    """For authors: run lessons in place, with their own parameters, and store their outputs with clean metadata."""
+    from cnnviz_utils.lessons import UsageError, all_lessons, choose
+    from cnnviz_utils.runs import LessonFailed, execute_in_place
+
+    try:
+        for one in choose(lesson or [], all_lessons()):
+            typer.echo(one.name)
+            execute_in_place(one, progress=Progress(one.name))
+            Progress.end()
+    except UsageError as error:
+        fail(error, 2)
+    except LessonFailed as error:
+        fail(error, 3)
+
+
+@app.command(name="html")
+def to_html(files: Annotated[list[Path], typer.Argument(help="Executed notebooks.")]) -> None:
+    """Turn any notebook into a page that stands alone; scripts and everything else that could run are taken out."""
+    import nbformat
+
+    from cnnviz_utils.report import write_page
+
+    for file in files:
+        try:
+            notebook = nbformat.read(file, as_version=4)
+        except FileNotFoundError:
+            fail(f"{file} is not there", 2)
+        except Exception as error:  # nbformat has no common base for what can be wrong with a file
+            fail(f"{file} is not a notebook ({type(error).__name__})", 2)
+        write_page(notebook, file.with_suffix(".html"))
+        typer.echo(file.with_suffix(".html"))
+
+
+@app.command()
+def copy(folder: Path) -> None:
+    """Copy the lessons into a folder of your own."""
+    from cnnviz_utils.paths import course_root
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sorted((course_root() / "notebooks").glob("[0-9]*.ipynb")):
+        if (folder / source.name).exists():
+            fail(f"{folder / source.name} is already there and stays as it is: choose another folder", 2)
+        shutil.copy(source, folder)
+    typer.echo(f"{folder}: jupyter lab {folder}")
+
+
+@app.command()
+def lab() -> None:
+    """Open JupyterLab on the lessons."""
+    import os
+
+    from cnnviz_utils.paths import CHECKOUT
+
+    folder = CHECKOUT / "notebooks" if CHECKOUT else Path.cwd()
+    if not list(folder.glob("[0-9]*.ipynb")):
+        fail(f"there are no lessons in {folder}: `cnnviz copy DIR` puts them there", 2)
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+
+
+def main() -> None:
+    """The entry point. Typer has no repeatable option with two values, so `-p NAME VALUE` becomes `-p NAME=VALUE`."""
+    words, joined = sys.argv[1:], []
+    while words:
+        word = words.pop(0)
+        joined.append(word)
+        if word in ("-p", "--parameter"):
+            if len(words) < 2 and not (words and "=" in words[0]):
+                typer.echo("cnnviz: -p needs a parameter's name and a value, e.g. -p seed 3", err=True)
+                raise SystemExit(2)
+            name = words.pop(0)
+            joined.append(name if "=" in name else f"{name}={words.pop(0)}")
+    app(args=joined)
+
+
+if __name__ == "__main__":
+    main()

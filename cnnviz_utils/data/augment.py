@@ -1,0 +1,105 @@
+"""Random augmentation of a whole batch of images at once, on whichever device the batch lies."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Settings of the augmentation; every field at 0 leaves the images as they are.
+
+    flip: probability of a mirror image, 0..1.
+    shift: largest shift as a fraction of the side, 0..1, edges repeated.
+    zoom: scale drawn from 1-zoom..1+zoom, 0 <= zoom < 1 (above 1 magnifies).
+    rotate: largest turn in degrees either way, 0..180.
+    grey: probability of greyscale, 0..1.
+    brightness: factor drawn from 1-brightness..1+brightness, 0..1.
+    """
+
+    flip: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    rotate: float = 0.0
+    grey: float = 0.0
+    brightness: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "shift", "grey", "brightness"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} must lie between 0 and 1, not {getattr(self, name)}.")
+        if not 0.0 <= self.zoom < 1.0:
+            raise ValueError(f"zoom must be at least 0 and below 1, not {self.zoom}.")
+        if not 0.0 <= self.rotate <= 180.0:
+            raise ValueError(f"rotate must lie between 0 and 180 degrees, not {self.rotate}.")
+
+    def strength(self, factor: float) -> Augment:
+        """All fields times factor (>= 0); the probabilities stop at 1, other fields out of range raise ValueError."""
+        if not 0.0 <= factor < math.inf:
+            raise ValueError(f"factor must be a finite number of at least 0, not {factor}.")
+        return Augment(flip=min(1.0, self.flip * factor), shift=self.shift * factor, zoom=self.zoom * factor,
+                       rotate=self.rotate * factor, grey=min(1.0, self.grey * factor),
+                       brightness=self.brightness * factor)
+
+    def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Augment images (N, 3, H, W), floating point in [0, 1]; returns the same shape and dtype, clamped to [0, 1].
+
+        Each image has its own draws, made on the generator's device, or on the images' device without one.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
+            raise ValueError(f"images must be floating point (N, 3, H, W), not {images.dtype} {tuple(images.shape)}.")
+        if images.numel() == 0:
+            return images.clone()
+        n = len(images)
+        if self.flip:
+            images = torch.where(_uniform(n, images, generator) < self.flip, images.flip(-1), images)
+        if self.zoom or self.rotate:
+            images = self._affine(images, generator)
+        elif self.shift:
+            images = self._shift(images, generator)
+        if self.grey:
+            luma = (images * images.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+            images = torch.where(_uniform(n, images, generator) < self.grey, luma, images)
+        if self.brightness:
+            images = images * (1 + self.brightness * (2 * _uniform(n, images, generator) - 1)).to(images.dtype)
+        return images.clamp(0, 1)
+
+    def _shift(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Shift images (N, 3, H, W) by whole pixels, each its own way, edges repeated; same shape."""
+        n, _, h, w = images.shape
+        most_y, most_x = int(self.shift * h + 1e-6), int(self.shift * w + 1e-6)
+        start_y = (_uniform(n, images, generator).view(n, 1) * (2 * most_y + 1)).long().clamp(max=2 * most_y)
+        start_x = (_uniform(n, images, generator).view(n, 1) * (2 * most_x + 1)).long().clamp(max=2 * most_x)
+        padded = F.pad(images, (most_x, most_x, most_y, most_y), mode="replicate")
+        rows = (start_y + torch.arange(h, device=images.device)).view(n, 1, h, 1)
+        columns = (start_x + torch.arange(w, device=images.device)).view(n, 1, 1, w)
+        batch = torch.arange(n, device=images.device).view(n, 1, 1, 1)
+        channels = torch.arange(3, device=images.device).view(1, 3, 1, 1)
+        return padded[batch, channels, rows, columns]
+
+    def _affine(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
+        """Zoom, turn and shift images (N, 3, H, W) in one bilinear sampling, edges repeated; same shape."""
+        n, _, h, w = images.shape
+        zoom, angle, x, y = (2 * _uniform(n, images, generator).view(n) - 1 for _ in range(4))
+        scale, angle = 1 + self.zoom * zoom, angle * math.radians(self.rotate)
+        x, y = 2 * self.shift * x, 2 * self.shift * y  # the sampling grid runs from -1 to 1
+        cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+        a, b, c, d = cos, -sin * (h / w), sin * (w / h), cos  # h / w keeps turns rigid on oblong images
+        theta = torch.stack((a, b, -(a * x + b * y), c, d, -(c * x + d * y)), dim=1).view(n, 2, 3)
+        dtype = torch.promote_types(images.dtype, torch.float32)
+        grid = F.affine_grid(theta.to(dtype), list(images.shape), align_corners=False)
+        moved = F.grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return moved.to(images.dtype)
+
+
+def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draws (n, 1, 1, 1), float32 in [0, 1), on the device of like."""
+    device = like.device if generator is None else generator.device
+    return torch.rand(n, 1, 1, 1, generator=generator, device=device, dtype=torch.float32).to(like.device)

@@ -1,0 +1,95 @@
+"""How good is a network? Logits and labels in, numbers and tables out; scikit-learn does the counting."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import torch
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from torch import Tensor, nn
+
+from cnnviz_utils.hooks import capture, evaluating
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """"auto" is the GPU if there is one, else the CPU."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, data, batch_size: int = 256, device: str | torch.device = "auto") -> tuple[Tensor, Tensor]:
+    """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in evaluation mode."""
+    device = pick_device(device)
+    model.to(device)
+    with evaluating(model):
+        logits = [model(data[start:start + batch_size][0].to(device)).float().cpu()
+                  for start in range(0, len(data), batch_size)]
+    return torch.cat(logits).clone(), data.labels
+
+
+def top_k(logits: Tensor, labels: Tensor, k: int = 1) -> float:
+    """Share of images whose label is among the k largest logits."""
+    return float((logits.topk(k, dim=1).indices == labels[:, None]).any(1).double().mean())
+
+
+def classification_table(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> pd.DataFrame:
+    """Precision, recall, F1 and support, a row a class, then the rows "macro average" and "weighted average".
+
+    A class that is never answered has precision 0.
+    """
+    answers, numbers = logits.argmax(1).numpy(), range(len(classes))
+    columns = ("precision", "recall", "f1", "support")
+    scores = precision_recall_fscore_support(labels.numpy(), answers, labels=numbers, zero_division=0)
+    table = pd.DataFrame(dict(zip(columns, scores, strict=True)), index=list(classes))
+    for average in ("macro", "weighted"):
+        row = precision_recall_fscore_support(labels.numpy(), answers, labels=numbers, zero_division=0, average=average)
+        table.loc[f"{average} average"] = [*row[:3], len(labels)]
+    return table
+
+
+def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str], normalise: str | None = None) -> pd.DataFrame:
+    """True classes in rows, answers in columns: counts, or with normalise="true" percent of each row."""
+    counts = confusion_matrix(labels.numpy(), logits.argmax(1).numpy(), labels=range(len(classes)))
+    table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
+    return table if normalise is None else 100 * table.div(table.sum(axis=1).clip(lower=1), axis=0)
+
+
+def calibration(logits: Tensor, labels: Tensor, bins: int = 10) -> tuple[pd.DataFrame, float]:
+    """Probability given against share of right answers, in bins of equal width that are not empty; and the expected
+    calibration error, the mean distance of the two weighted by images (Guo 2017)."""
+    confidence, answers = logits.softmax(1).max(1)
+    frame = pd.DataFrame({"confidence": confidence.numpy(), "accuracy": (answers == labels).double().numpy()})
+    groups = frame.groupby((frame["confidence"] * bins).clip(upper=bins - 1e-9).astype(int))
+    table = groups.mean().assign(images=groups.size()).reset_index(drop=True)
+    error = ((table["confidence"] - table["accuracy"]).abs() * table["images"]).sum() / len(labels)
+    return table, float(error)
+
+
+def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
+    """Positions of at most n wrong answers, the surest first."""
+    confidence, answers = logits.softmax(1).max(1)
+    wrong = (answers != labels).nonzero().flatten()
+    return wrong[confidence[wrong].argsort(descending=True, stable=True)][:n]
+
+
+@torch.inference_mode()
+def embeddings(model: nn.Module, data, layer: str, batch_size: int = 256, device: str | torch.device = "auto") -> Tensor:
+    """The response at a layer, (N, D), on the CPU; maps (C, h, w) are averaged over positions, so that D = C."""
+    device = pick_device(device)
+    model.to(device)
+    found = []
+    with evaluating(model), capture(model, [layer]) as maps:
+        for start in range(0, len(data), batch_size):
+            model(data[start:start + batch_size][0].to(device))
+            response = maps[layer].float()
+            found.append((response.mean((2, 3)) if response.ndim == 4 else response.flatten(1)).cpu())
+    return torch.cat(found).clone()
+
+
+def predictions_csv(path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]) -> None:
+    """One line an image, `Id,Category`, in the order given."""
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Id", "Category"])
+        writer.writerows(zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True))

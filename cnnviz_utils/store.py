@@ -1,0 +1,54 @@
+"""Train once: a run with the same data, network and settings is found again instead of repeated."""
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from cnnviz_utils import training
+from cnnviz_utils.files import atomic_folder
+from cnnviz_utils.paths import cache_root
+from cnnviz_utils.training import History, TrainConfig, fit
+
+
+def run_key(model: nn.Module, train, valid, config: TrainConfig) -> str:
+    """16 hex digits that change with the images, the network and its first weights, what learns, the settings, the
+    training code, and the version of torch."""
+    stamp = hashlib.sha256()
+    for text in (train.fingerprint, valid.fingerprint, repr(model), json.dumps(asdict(config), sort_keys=True),
+                 inspect.getsource(training), torch.__version__):
+        stamp.update(text.encode())
+    for name, value in sorted(model.state_dict().items()):
+        stamp.update(name.encode())
+        stamp.update(value.detach().cpu().contiguous().numpy().tobytes())
+    stamp.update(str([name for name, p in model.named_parameters() if p.requires_grad]).encode())
+    return stamp.hexdigest()[:16]
+
+
+def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto", cache: Path | None = None,
+                progress: Callable[[dict], None] | None = None) -> History:
+    """`fit`, unless the same run was made before: then its weights and history are read (safetensors and JSON).
+
+    A damaged entry is trained again. `cache` is a folder, by default "models" among the caches.
+    """
+    def train_and_save(folder: Path) -> None:
+        history = fit(model, train, valid, config, device, progress)
+        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        save_file(weights, folder / "weights.safetensors")
+        (folder / "history.json").write_text(json.dumps(history.rows))
+
+    where = (cache or cache_root() / "models") / run_key(model, train, valid, config)
+    for _attempt in range(2):
+        folder = atomic_folder(where, train_and_save, ("weights.safetensors", "history.json"))
+        try:
+            model.load_state_dict(load_file(folder / "weights.safetensors"))
+            return History(json.loads((folder / "history.json").read_text()))
+        except Exception:  # whatever is wrong with the files, training again is the remedy
+            (folder / "history.json").unlink(missing_ok=True)
+    raise OSError(f"what was just written to {where} cannot be read back: is the disk full?")
