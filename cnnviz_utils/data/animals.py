@@ -1,13 +1,13 @@
 """From a body plan to pixels: colours, coats, where the animal stands, and the painting of its parts."""
 
 from collections.abc import Container, Iterable, Sequence
-from math import cos, radians, sin
+from math import cos, hypot, radians, sin
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from .bodies import Pose, Shape
-from .drawing import DISTANCES, Array, Canvas, blend, bounds, cloud_tile, cover, window
+from .drawing import DISTANCES, Array, Canvas, blend, bounds, cloud_tile, cover, pieces, window
 
 COATS = ("plain", "stripes", "spots", "patches")
 COLOURS = {
@@ -17,8 +17,7 @@ COLOURS = {
     "blue": (0.33, 0.53, 0.80), "green": (0.47, 0.65, 0.33), "charcoal": (0.30, 0.30, 0.34),
 }
 ACCENTS = ("orange", "coral", "ochre", "pink", "teal", "blue", "cream")
-FIXED = {"ivory": (0.96, 0.92, 0.82), "ink": (0.13, 0.12, 0.15), "glow": (0.84, 0.94, 1.0), "glass": (0.88, 0.95, 0.99),
-         "white": (0.98, 0.97, 0.94)}
+FIXED = {"ivory": (0.96, 0.92, 0.82), "glow": (0.84, 0.94, 1.0), "white": (0.98, 0.97, 0.94)}
 # what people expect: an animal's usual colour and coat
 TYPICAL = {
     "elephant": ("grey", "plain"), "giraffe": ("ochre", "patches"), "camel": ("tan", "plain"), "elk": ("brown", "plain"),
@@ -29,6 +28,7 @@ TYPICAL = {
     "flamingo": ("pink", "plain"), "peacock": ("teal", "plain"), "hummingbird": ("green", "plain"), "bat": ("brown", "plain"),
     "butterfly": ("orange", "plain"), "dragonfly": ("teal", "stripes"), "bee": ("ochre", "plain"),
 }
+_FIXED = {name: np.array(rgb, np.float32)[:, None, None] for name, rgb in FIXED.items()}
 T = TypeVar("T")
 
 
@@ -65,7 +65,7 @@ def throw_pose(dice: Dice) -> Pose:
     return Pose(bend, phase, tuple(dice.between(-1, 1) for _ in range(16)))
 
 
-def throw_look(dice: Dice, typical: tuple[str, str] | None, coat: str | None, faithful: float = 0.3) -> Look:
+def throw_look(dice: Dice, typical: tuple[str, str] | None, coat: str | None, faithful: float = 0.2) -> Look:
     """A random coat. With probability `faithful` it is the one people expect of the species (`typical`: colour, coat);
     otherwise any colour and coat, so that colour does not give the species away."""
     keep, colour, kind, grain, slant, shift = (dice.chance(faithful), dice.pick(list(COLOURS)), dice.pick(COATS),
@@ -78,9 +78,12 @@ def throw_look(dice: Dice, typical: tuple[str, str] | None, coat: str | None, fa
     second = base * 0.52 if base.mean() > 0.45 else base * 0.45 + 0.48
     if foreign and not keep:
         second = np.array(COLOURS[other])
-    paints = {"coat": base, "second": second, "belly": base * 0.3 + np.array((0.66, 0.63, 0.56)), "dark": base * 0.55,
-              "accent": np.array(COLOURS[accent]) + tint, **FIXED}
-    paints = {name: np.clip(value, 0, 1).astype(np.float32)[:, None, None] for name, value in paints.items()}
+    pale, murk = dice.between(0.25, 0.75), dice.between(0.15, 0.4)
+    glass, ink = np.array(COLOURS[other]) * (1 - pale) + pale, base * murk * 0.6 + 0.04
+    cream = np.array((0.66, 0.63, 0.56)) * dice.between(0.7, 1.05)
+    own = np.array((base, second, base * 0.3 + cream, base * 0.5, np.array(COLOURS[accent]) + tint, glass, ink))
+    own = np.minimum(np.maximum(own, 0), 1).astype(np.float32)[:, :, None, None]
+    paints = dict(zip(("coat", "second", "belly", "dark", "accent", "glass", "ink"), own, strict=True)) | _FIXED
     return Look(coat or kind, colour, grain, slant, shift, paints)
 
 
@@ -95,25 +98,33 @@ class Stand(NamedTuple):
 
 
 def fit(shapes: Sequence[Shape], size: int, rotation: float, scale: float, flip: bool, where: tuple[float, float],
-        ) -> tuple[list[Shape], Stand]:
+        ) -> tuple[list[Shape], list[tuple[float, ...]], Stand]:
     """Turn, mirror and scale a body so that it fills `scale` of the picture, and move it inside the frame.
 
-    `where` (-1..1 twice) says how far towards the picture's edges. Returns the shapes in pixels.
+    `where` (-1..1 twice) says how far towards the picture's edges. Returns the shapes in pixels, and their boxes
+    (left, top, right, bottom).
     """
     knots = np.concatenate([shape.knots for shape in shapes])
     c, s, mirror = cos(radians(rotation)), sin(radians(rotation)), -1.0 if flip else 1.0
     turn = np.array(((mirror * c, s * mirror, 0), (-s, c, 0), (0, 0, 1)), np.float32)
     knots = knots @ turn
-    radius = knots[:, 2:]
-    low, high = (knots[:, :2] - radius).min(0), (knots[:, :2] + radius).max(0)
-    unit = scale * size / float((high - low).max())
-    room = (size - (high - low) * unit) / 2
-    origin = size / 2 - (low + high) / 2 * unit + room * np.array(where)
+    starts = np.cumsum([0, *(len(shape.knots) for shape in shapes[:-1])])
+    boxes = np.concatenate((np.minimum.reduceat(knots[:, :2] - knots[:, 2:], starts),
+                            np.maximum.reduceat(knots[:, :2] + knots[:, 2:], starts)), axis=1).tolist()
+    for i, shape in enumerate(shapes):
+        if shape.kind in ("ellipse", "eye"):
+            boxes[i] = bounds(shape.kind, knots[starts[i]:starts[i] + 3])
+    left, top, right, bottom = (f(side) for f, side in zip((min, min, max, max), zip(*boxes, strict=True), strict=True))
+    unit = scale * size / max(right - left, bottom - top)
+    x = size / 2 - (left + right) / 2 * unit + where[0] * (size - (right - left) * unit) / 2
+    y = size / 2 - (top + bottom) / 2 * unit + where[1] * (size - (bottom - top) * unit) / 2
     knots *= np.float32(unit)
-    knots[:, :2] += origin.astype(np.float32)
-    ends = np.cumsum([len(shape.knots) for shape in shapes]).tolist()
-    placed = [s._replace(knots=knots[end - len(s.knots):end]) for s, end in zip(shapes, ends, strict=True)]
-    return placed, Stand(rotation, unit, flip, float(origin[0]), float(origin[1]))
+    knots += np.array((x, y, 0), np.float32)
+    boxes = [(x + a * unit, y + b * unit, x + c * unit, y + d * unit) for a, b, c, d in boxes]
+    lines = pieces(knots)
+    placed = [s._replace(knots=knots[at:at + len(s.knots)], lines=lines[:, at:at + len(s.knots) - 1])
+              for s, at in zip(shapes, starts.tolist(), strict=True)]
+    return placed, boxes, Stand(rotation, unit, flip, x, y)
 
 
 def pattern(look: Look, stand: Stand, x: Array, y: Array) -> Array | None:
@@ -144,11 +155,10 @@ def pattern(look: Look, stand: Stand, x: Array, y: Array) -> Array | None:
     return cover((np.float32(0.02) - height) * (np.float32(0.55) * soft))
 
 
-def paint(canvas: Canvas, shapes: Sequence[Shape], names: Sequence[str], look: Look, stand: Stand,
+def paint(canvas: Canvas, shapes: Sequence[Shape], boxes: Sequence[Sequence[float]], names: Sequence[str], look: Look, stand: Stand,
           light: tuple[float, float], hide: Container[str] = ()) -> None:
     """Paint a placed body, back to front, and write part numbers (1 = the first name) where a part covers at least
     half a pixel. Hidden parts are left out; nothing else changes."""
-    boxes = [bounds(shape.kind, shape.knots) for shape in shapes]
     left, top, right, bottom = (f(values) for f, values in zip((min, min, max, max), zip(*boxes, strict=True), strict=True))
     whole = window((left, top, right, bottom), canvas.size)
     rows, columns = whole
@@ -167,7 +177,7 @@ def paint(canvas: Canvas, shapes: Sequence[Shape], names: Sequence[str], look: L
             where = where and _overlap(where, base[0])
         if where is None:
             continue
-        distance = DISTANCES[shape.kind](shape.knots, canvas.x[:, where[1]], canvas.y[where[0]])
+        distance = DISTANCES[shape.kind](shape.knots, shape.lines, canvas.x[:, where[1]], canvas.y[where[0]])
         covered = cover(distance)
         if shape.decal:
             covered *= _crop(base[1], base[0], where)
@@ -187,19 +197,18 @@ def _round(distance: Array, shape: Shape, unit: float) -> Array:
     """Shade that rises from a dark outline to full light inside, so that flat shapes look round."""
     thick = float(shape.knots[:, 2].max()) if shape.kind == "stroke" else 0.14 * unit
     depth = max(1.5, min(0.14 * unit, 0.9 * thick))
-    shade = distance * np.float32(-1 / depth)
-    np.maximum(shade, 0, out=shade)
-    np.minimum(shade, 1, out=shade)
-    np.sqrt(shade, out=shade)
-    shade *= np.float32(0.5)
-    shade += np.float32(0.42 if shape.far else 0.54)
+    shade = np.minimum(distance, 1)
+    shade *= np.float32(2.5 / depth)
+    np.exp(shade, out=shade)
+    shade *= np.float32(-0.5)
+    shade += np.float32(0.92 if shape.far else 1.04)
     return shade
 
 
 def _gaze(shape: Shape, canvas: Canvas, where: tuple[slice, slice], colour: Array) -> Array:
     """An eye's colours: dark rim, white or coloured ball, pupil, glint."""
     (cx, cy, _), (ax, ay, _), _ = shape.knots.tolist()
-    radius = float(np.hypot(ax - cx, ay - cy))
+    radius = hypot(ax - cx, ay - cy)
     dx, dy = canvas.x[:, where[1]] - np.float32(cx), canvas.y[where[0]] - np.float32(cy)
     reach = np.sqrt(dx * dx + dy * dy)
     ink = np.maximum(cover(reach - np.float32(0.58 * radius)), cover(np.float32(radius - 0.35) - reach) * np.float32(0.7))

@@ -50,9 +50,8 @@ def paint_place(canvas: Canvas, kind: str, dice: Dice, clutter: bool = True) -> 
     corner, horizon, steep, wave = (dice.between(0, 1), dice.between(0, 1)), dice.between(0.5, 0.8), dice.between(-0.05, 0.05), dice.between(0, 6.28)
     texture = _tile_window(size, corner)
     down = canvas.y / np.float32(size)
-    for channel in range(3):
-        low, high = top[channel] + tint[channel], bottom[channel] + tint[channel]
-        np.add(np.float32(low) + np.float32(high - low) * down, texture * np.float32(0.05), out=canvas.pixels[channel])
+    high, low = ((tint + rgb).astype(np.float32)[:, None, None] for rgb in (top, bottom))
+    np.add(high + (low - high) * down, texture * np.float32(0.05), out=canvas.pixels)
     if ground is None:
         horizon = 1.0
     else:
@@ -66,7 +65,7 @@ def paint_place(canvas: Canvas, kind: str, dice: Dice, clutter: bool = True) -> 
         blend(canvas, (rows, slice(0, size)), cover(depth * np.float32(-size) + np.float32(0.5)), colour)
     for thing in things:
         here = (dice.between(0.02, 0.98), dice.between(0, 1), dice.between(0.75, 1.3), dice.between(0, 1), dice.between(0, 1))
-        if clutter and here[4] < 0.85:
+        if clutter and here[4] < 0.8:
             THINGS[thing](canvas, here[0], here[1], here[2], here[3], horizon, tint)
     return horizon
 
@@ -98,7 +97,7 @@ def _oval(x: float, y: float, rx: float, ry: float) -> list[tuple[float, float, 
 
 
 def _shade(rgb: tuple[float, float, float], tint: Array, factor: float = 1.0) -> Array:
-    return np.clip((np.array(rgb) + tint) * factor, 0, 1).astype(np.float32)
+    return np.minimum(np.maximum((tint + rgb) * factor, 0), 1).astype(np.float32)
 
 
 # ---- things: (canvas, x, y 0..1, scale, turn 0..1, horizon or None in front, tint); in front, y is where its foot is
@@ -109,28 +108,28 @@ def _foot(y: float, horizon: float | None) -> float:
 
 
 def _tuft(canvas, x, y, scale, turn, horizon, tint):
-    y, tall = _foot(y, horizon), 0.16 * scale
-    for i, lean in enumerate((-0.5, 0.3, -0.1)):
-        green = _shade((0.36, 0.56, 0.26), tint, 0.85 + 0.15 * i)
-        tip = x + tall * (lean + 0.5 * (turn - 0.5))
-        blade = [(x + 0.02 * (i - 1), y, 0.02 * scale), (tip, y - tall * (1 - 0.3 * abs(lean)), 0.004)]
-        _put(canvas, "stroke", blade, green, front=horizon is None)
+    y, tall, lean = _foot(y, horizon), 0.16 * scale, 0.08 * (turn - 0.5)
+    foot = (x, y, 0.018 * scale)
+    blades = [(x - 0.5 * tall + lean, y - 0.75 * tall, 0.005), foot, (x + lean, y - 1.1 * tall, 0.005), foot,
+              (x + 0.45 * tall + lean, y - 0.8 * tall, 0.005)]
+    _put(canvas, "stroke", blades, _shade((0.33 + 0.08 * turn, 0.54, 0.25), tint), front=horizon is None)
 
 
 def _rock(canvas, x, y, scale, turn, horizon, tint):
     y, front = _foot(y, horizon), horizon is None
     grey = _shade((0.52 + 0.1 * turn, 0.50, 0.48), tint)
-    points = [(-0.11, 0.02), (-0.08, -0.06), (0.0, -0.1 - 0.03 * turn), (0.07, -0.06), (0.11, 0.02)]
+    points = [(-0.11, 0.02), (-0.08, -0.06), (0.0, -0.1 - 0.03 * turn), (0.07, -0.06), (0.11, 0.02), (-0.11, 0.02)]
     _put(canvas, "polygon", [(x + u * scale, y + v * scale, 0.02 * scale) for u, v in points], grey, front=front)
-    lit = [(-0.07, -0.01), (-0.05, -0.06), (0.0, -0.09 - 0.03 * turn), (-0.01, -0.03)]
+    lit = [(-0.07, -0.01), (-0.05, -0.06), (0.0, -0.09 - 0.03 * turn), (-0.01, -0.03), (-0.07, -0.01)]
     _put(canvas, "polygon", [(x + u * scale, y + v * scale, 0.01) for u, v in lit], np.minimum(grey * 1.15, 1))
 
 
 def _bush(canvas, x, y, scale, turn, horizon, tint):
     y, front = _foot(y, horizon), horizon is None
-    for i, (dx, dy, r) in enumerate(((-0.08, -0.02, 0.07), (0.08, -0.02, 0.065), (0, -0.06 - 0.02 * turn, 0.08))):
-        green = _shade((0.33, 0.48, 0.26), tint, 0.9 + 0.1 * i)
-        _put(canvas, "ellipse", _oval(x + dx * scale, y + dy * scale, r * scale, r * scale * 0.9), green, front=front)
+    crown = [(-0.1, -0.02, 0.055), (0, -0.07 - 0.02 * turn, 0.075), (0.1, -0.02, 0.055)]
+    _put(canvas, "stroke", [(x + u * scale, y + v * scale, r * scale) for u, v, r in crown],
+         _shade((0.32, 0.48, 0.26), tint), front=front)
+    _put(canvas, "ellipse", _oval(x - 0.02 * scale, y - 0.09 * scale, 0.055 * scale, 0.04 * scale), _shade((0.40, 0.55, 0.31), tint))
 
 
 def _tree(canvas, x, y, scale, turn, horizon, tint):
@@ -142,10 +141,9 @@ def _tree(canvas, x, y, scale, turn, horizon, tint):
 
 def _fir(canvas, x, y, scale, turn, horizon, tint):
     y = _foot(y * 0.4, horizon)
-    for i in range(3):
-        foot, wide = y - 0.1 * i * scale, (0.12 - 0.025 * i) * scale
-        _put(canvas, "polygon", [(x - wide, foot, 0.004), (x, foot - 0.17 * scale, 0.004), (x + wide, foot, 0.004)],
-             _shade((0.28, 0.42, 0.38), tint, 0.9 + 0.12 * i))
+    steps = ((0, 0), (0.12, 0), (0.05, -0.13), (0.09, -0.13), (0, -0.38))
+    outline = [*((x + u * scale, y + v * scale) for u, v in steps), *((x - u * scale, y + v * scale) for u, v in steps[-2::-1])]
+    _put(canvas, "polygon", [(*corner, 0.004) for corner in outline], _shade((0.28, 0.42, 0.38), tint, 0.9 + 0.25 * turn))
 
 
 def _cactus(canvas, x, y, scale, turn, horizon, tint):
@@ -163,7 +161,7 @@ def _drift(canvas, x, y, scale, turn, horizon, tint):
 
 
 def _flake(canvas, x, y, scale, turn, horizon, tint):
-    for i in range(4):
+    for i in range(3):
         u, v = (x + 0.31 * i) % 1, (y + 0.43 * i + 0.2 * turn) % 1
         _put(canvas, "ellipse", _oval(u, v, 0.011 * scale, 0.011 * scale), _shade((1, 1, 1), tint), 0.9)
 
@@ -178,16 +176,17 @@ def _weed(canvas, x, y, scale, turn, horizon, tint):
 def _coral(canvas, x, y, scale, turn, horizon, tint):
     y, front = _foot(y, horizon), horizon is None
     colour = _shade(((0.85, 0.48, 0.45), (0.80, 0.55, 0.68), (0.90, 0.68, 0.42))[int(turn * 2.999)], tint)
+    knots = []
     for lean in (-38, 4, 42):
         a = radians(lean - 90 + 20 * turn)
-        tip = (x + 0.17 * scale * cos(a), y + 0.17 * scale * sin(a), 0.02 * scale)
-        _put(canvas, "stroke", [(x, y, 0.028 * scale), tip], colour, front=front)
+        knots += [(x, y, 0.028 * scale), (x + 0.17 * scale * cos(a), y + 0.17 * scale * sin(a), 0.022 * scale)]
+    _put(canvas, "stroke", knots, colour, front=front)
 
 
 def _bubble(canvas, x, y, scale, turn, horizon, tint):
     if horizon is None:
         y -= 0.06
-    for i, r in enumerate((0.04, 0.024, 0.015)):
+    for i, r in enumerate((0.04, 0.022)):
         u, v = x + 0.07 * i * (turn - 0.4), y - 0.08 * i * scale
         r *= 1.5 * scale if horizon is None else scale
         _put(canvas, "ellipse", _oval(u, v, r, r), _shade((0.72, 0.88, 0.95), tint), 0.85, horizon is None)
@@ -196,7 +195,7 @@ def _bubble(canvas, x, y, scale, turn, horizon, tint):
 
 def _minnow(canvas, x, y, scale, turn, horizon, tint):
     side = 1 if turn > 0.5 else -1
-    for i in range(3):
+    for i in range(2):
         u, v = (x + 0.11 * i) % 1, (y + 0.07 * (i % 2)) % 1
         _put(canvas, "stroke", [(u - side * 0.025, v, 0.004), (u, v, 0.013), (u + side * 0.02, v, 0.006)],
              _shade((0.62, 0.74, 0.80), tint), 0.8)
@@ -208,12 +207,10 @@ def _ray(canvas, x, y, scale, turn, horizon, tint):
 
 
 def _cloud(canvas, x, y, scale, turn, horizon, tint):
-    front = horizon is None
+    front, size = horizon is None, scale * (0.6 if horizon is None else 1.0)
     white, y = _shade((0.96, 0.96, 0.97), tint, 0.88 if canvas.pixels[0, 0, 0] < 0.3 else 1.0), y if front else 0.05 + 0.6 * y
-    small = 0.6 if front else 1.0
-    for dx, dy, r in ((-0.1, 0.02, 0.06), (0.1, 0.02, 0.055), (-0.02, -0.02, 0.075), (0.05, -0.015 - 0.02 * turn, 0.06)):
-        _put(canvas, "ellipse", _oval(x + dx * scale * small, y + dy * scale * small, r * scale * small, r * 0.75 * scale * small),
-             white, 1.0 if front else 0.75, front)
+    puffs = [(-0.13, 0.02, 0.035), (-0.05, -0.02, 0.065), (0.03, -0.03 - 0.02 * turn, 0.07), (0.09, 0.0, 0.05), (0.16, 0.025, 0.03)]
+    _put(canvas, "stroke", [(x + u * size, y + v * size, r * size) for u, v, r in puffs], white, 1.0 if front else 0.75, front)
 
 
 def _gull(canvas, x, y, scale, turn, horizon, tint):
@@ -237,7 +234,7 @@ def _disc(canvas: Canvas, x: float, y: float, r: float, colour: Array) -> None:
 
 
 def _star(canvas, x, y, scale, turn, horizon, tint):
-    for i in range(5):
+    for i in range(3):
         u, v = (x + 0.37 * i) % 1, (y + 0.23 * i + 0.3 * turn * i) % 0.9
         r = 0.006 + 0.004 * ((i + turn) % 1)
         _put(canvas, "ellipse", _oval(u, v, r, r), _shade((0.95, 0.95, 0.85), tint))

@@ -19,11 +19,12 @@ class Shape(NamedTuple):
     """One shape of a part. `decal` shapes are painted only onto the last shape that is not a decal."""
 
     part: str
-    kind: str           # "stroke", "ellipse", "polygon", "eye": see drawing.DISTANCES
+    kind: str           # "stroke", "ellipse", "polygon" or "eye": see drawing.DISTANCES
     knots: np.ndarray   # float32 (n, 3): x, y, radius
     paint: str          # "coat", "second", "belly", "dark", "accent", "ivory", "ink", "glow", "glass"
     decal: bool = False
     far: bool = False   # on the far side of the body: in shade
+    lines: np.ndarray | None = None   # drawing.pieces of the knots, once they are placed
 
 
 class Pose(NamedTuple):
@@ -51,9 +52,9 @@ NEUTRAL = Pose(0.0, 0.0, (0.0,) * 16)
 
 @lru_cache(maxsize=64)
 def _spline(count: int, closed: bool, between: int) -> np.ndarray:
-    """Matrix (samples, count) of a Catmull-Rom curve through `count` points."""
+    """Matrix (samples, count) of a Catmull-Rom curve through `count` points; a closed one ends where it begins."""
     spans = count if closed else count - 1
-    rows = np.zeros((spans * between + (not closed), count))
+    rows = np.zeros((spans * between + 1, count))
     for row in range(len(rows)):
         span, t = min(row // between, spans - 1), row / between - min(row // between, spans - 1)
         weights = (-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2)
@@ -64,7 +65,7 @@ def _spline(count: int, closed: bool, between: int) -> np.ndarray:
 
 
 def limb(part: str, knots: Sequence[Knot], paint: str = "coat", *, decal: bool = False, far: bool = False,
-         between: int = 3) -> Shape:
+         between: int = 2) -> Shape:
     """A smooth line through knots (x, y, radius): necks, tails, arms, whole fishes."""
     points = np.array(knots, np.float32)
     if len(points) > 2:
@@ -93,10 +94,12 @@ def eye(part: str, x: float, y: float, r: float = 0.06, paint: str = "white") ->
 def sheet(part: str, points: Sequence[Sequence[float]], paint: str = "coat", *, soft: float = 0.02, smooth: bool = True,
           decal: bool = False, far: bool = False) -> Shape:
     """A filled outline through points (x, y): fins, wings, ears. Smooth curve, or straight edges with soft corners."""
-    outline = np.full((len(points), 3), soft, np.float32)
-    outline[:, :2] = points
+    outline = np.full((len(points) + (not smooth), 3), soft, np.float32)
+    outline[:len(points), :2] = points
     if smooth:
         outline = _spline(len(points), True, 3) @ outline
+    else:
+        outline[-1] = outline[0]
     return Shape(part, "polygon", outline, paint, decal, far)
 
 

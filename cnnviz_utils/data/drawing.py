@@ -6,6 +6,7 @@ Every shape is a few knots (x, y, radius): to turn, scale or mirror an animal is
 """
 
 from functools import lru_cache
+from math import hypot
 from typing import NamedTuple
 
 import numpy as np
@@ -38,39 +39,69 @@ def new_canvas(size: int) -> Canvas:
     return Canvas(pixels, parts, centres[None, :], centres[:, None])
 
 
-# ---- signed distances: knots (n, 3) in pixels, x (1, w), y (h, 1) -> (h, w)
+# ---- signed distances in pixels, (h, w), at pixels x (1, w), y (h, 1)
 
-def segments(start: Array, end: Array, x: Array, y: Array) -> Array:
-    """Distance to the union of straight tapered capsules; `start` and `end` are (n, 3) knots (x, y, radius).
+def pieces(knots: Array) -> Array:
+    """What the distance to each line from knot to knot needs, worked out once for all of an animal's knots (n, 3):
+    (7, n - 1, 1, 1): direction, change of radius a pixel, length, the start's radius, origin along and across."""
+    x, y, r = knots.T
+    lines = np.empty((7, len(x) - 1), np.float32)
+    np.subtract(knots[1:].T, knots[:-1].T, out=lines[:3])
+    dx, dy, _, length, radius, along, across = lines
+    np.sqrt(dx * dx + dy * dy + np.float32(1e-8), out=length)
+    lines[:3] /= length
+    radius[:] = r[:-1]
+    x, y = x[:-1], y[:-1]
+    np.add(x * dx, y * dy, out=along)
+    np.subtract(x * dy, y * dx, out=across)
+    return lines[:, :, None, None]
 
-    The radius is interpolated along the axis, which is exact for equal radii and a close bound for tapered ones.
+
+def _offsets(lines: Array, x: Array, y: Array) -> tuple[Array, Array]:
+    """For each of n lines and each pixel: where along it the nearest point lies, and the distance to that, squared."""
+    dx, dy, _, length, _, along, across = lines
+    forward = x * dx + (y * dy - along)
+    aside = x * dy - (y * dx + across)
+    nearest = np.minimum(forward, length)
+    np.maximum(nearest, 0, out=nearest)
+    forward -= nearest
+    forward *= forward
+    aside *= aside
+    forward += aside
+    return nearest, forward
+
+
+def stroke(knots: Array, lines: Array, x: Array, y: Array) -> Array:
+    """Distance to a line through the knots, as thick at each knot as its radius says: a chain of tapered capsules.
+
+    Between knots the radius is interpolated along the axis: exact for equal radii, a close bound for others.
     """
-    sx, sy, sr = start.T[:, :, None, None]
-    dx, dy, dr = (end - start).T[:, :, None, None]
-    px, py = x - sx, y - sy
-    inverse = 1 / (dx * dx + dy * dy + np.float32(1e-6))
-    along = px * (dx * inverse) + py * (dy * inverse)
-    np.minimum(along, 1, out=along)
-    np.maximum(along, 0, out=along)
-    px = px - along * dx
-    py = py - along * dy
-    px *= px
-    py *= py
-    px += py
-    np.sqrt(px, out=px)
-    along *= dr
-    along += sr
-    px -= along
-    return np.minimum.reduce(px, axis=0)
+    nearest, distance = _offsets(lines, x, y)
+    np.sqrt(distance, out=distance)
+    nearest *= lines[2]
+    nearest += lines[4]
+    distance -= nearest
+    return np.minimum.reduce(distance, axis=0)
 
 
-def stroke(knots: Array, x: Array, y: Array) -> Array:
-    """Distance to a line through the knots, as thick at each knot as its radius says."""
-    return segments(knots[:-1], knots[1:], x, y)
+def polygon(knots: Array, lines: Array, x: Array, y: Array) -> Array:
+    """Distance to a polygon whose last knot is its first, its corners rounded outwards by the first knot's radius."""
+    edge = np.sqrt(np.minimum.reduce(_offsets(lines, x, y)[1], axis=0))
+    px, py = knots.T[:2, :, None, None]
+    above = py > y
+    rise = py[1:] - py[:-1]
+    rise[rise == 0] = 1e-6
+    crossing = px[:-1] + (y - py[:-1]) * ((px[1:] - px[:-1]) / rise)
+    crossing[above[:-1] == above[1:]] = np.inf                # this edge does not cross the pixel's row
+    inside = np.logical_xor.reduce(crossing < x, axis=0)      # an odd number of crossings to the left
+    np.negative(edge, out=edge, where=inside)
+    edge -= knots[0, 2]
+    return edge
 
 
-def ellipse(knots: Array, x: Array, y: Array) -> Array:
-    """Distance to an ellipse given by its centre and the ends of its two half axes (first order, exact at the edge)."""
+def ellipse(knots: Array, lines: Array, x: Array, y: Array) -> Array:
+    """Distance to an ellipse with knots centre, end of one half axis, end of the other: level over slope, which is
+    exact at the edge and of first order near it."""
     (cx, cy, _), (ax, ay, _), (bx, by, _) = knots.tolist()
     ax, ay, bx, by = ax - cx, ay - cy, bx - cx, by - cy
     aa, bb = ax * ax + ay * ay, bx * bx + by * by
@@ -79,27 +110,14 @@ def ellipse(knots: Array, x: Array, y: Array) -> Array:
     v = px * (bx / bb) + py * (by / bb)
     u *= u
     v *= v
-    level = np.sqrt(u + v)
-    u *= 1 / aa
-    v *= 1 / bb
+    level = u + v
+    level -= 1
+    u *= 4 / aa
+    v *= 4 / bb
     u += v
-    slope = np.sqrt(u, out=u)
-    slope += np.float32(1e-6)
-    return level * (level - 1) / slope
-
-
-def polygon(knots: Array, x: Array, y: Array) -> Array:
-    """Distance to a closed polygon, its corners rounded outwards by the first knot's radius."""
-    following = np.concatenate((knots[1:], knots[:1]))
-    sx, sy, _ = knots.T[:, :, None, None]
-    ex, ey, _ = following.T[:, :, None, None]
-    flat = np.concatenate((knots[:, :2], np.zeros_like(knots[:, :1])), axis=1)
-    edge = segments(flat, np.concatenate((flat[1:], flat[:1])), x, y)
-    rise = ey - sy
-    crossing = sx + (y - sy) * ((ex - sx) / np.where(rise == 0, np.float32(1e-6), rise))
-    crossing[(sy > y) == (ey > y)] = np.inf                       # this edge does not cross the pixel's row
-    left = np.logical_xor.reduce(crossing < x, axis=0)            # an odd number of crossings: inside
-    return np.where(left, -edge, edge) - knots[0, 2]
+    u += np.float32(1e-6)
+    level /= np.sqrt(u, out=u)
+    return level
 
 
 DISTANCES = {"stroke": stroke, "ellipse": ellipse, "polygon": polygon, "eye": ellipse}
@@ -107,12 +125,13 @@ DISTANCES = {"stroke": stroke, "ellipse": ellipse, "polygon": polygon, "eye": el
 
 def bounds(kind: str, knots: Array) -> tuple[float, float, float, float]:
     """Left, top, right, bottom of a shape in the units of its knots."""
+    points = knots.tolist()
     if kind in ("ellipse", "eye"):
-        (cx, cy, _), (ax, ay, _), (bx, by, _) = knots.tolist()
-        rx, ry = np.hypot(ax - cx, bx - cx), np.hypot(ay - cy, by - cy)
+        (cx, cy, _), (ax, ay, _), (bx, by, _) = points
+        rx, ry = hypot(ax - cx, bx - cx), hypot(ay - cy, by - cy)
         return cx - rx, cy - ry, cx + rx, cy + ry
-    low, high = (knots[:, :2] - knots[:, 2:]).min(0), (knots[:, :2] + knots[:, 2:]).max(0)
-    return *low.tolist(), *high.tolist()
+    return (min(x - r for x, _, r in points), min(y - r for _, y, r in points),
+            max(x + r for x, _, r in points), max(y + r for _, y, r in points))
 
 
 def window(box: tuple[float, float, float, float], size: int) -> tuple[slice, slice] | None:
@@ -145,7 +164,8 @@ def fill(canvas: Canvas, kind: str, knots: Array, colour: Array, opacity: float 
     where = window(bounds(kind, knots), canvas.size)
     if where is None:
         return None
-    covered = cover(DISTANCES[kind](knots, canvas.x[:, where[1]], canvas.y[where[0]]))
+    lines = None if kind == "ellipse" else pieces(knots)
+    covered = cover(DISTANCES[kind](knots, lines, canvas.x[:, where[1]], canvas.y[where[0]]))
     blend(canvas, where, covered * np.float32(opacity) if opacity < 1 else covered, colour)
     return where, covered
 

@@ -192,8 +192,8 @@ def _render(species: str, size: int, stream: tuple[int, ...], *, shortcut: float
 
     pose = throw_pose(body)
     pose = Pose(float(or_thrown(bend, pose.bend)), pose.phase, pose.jitter)
-    rotation = float(or_thrown(rotation, body.between(-18, 18)))
-    scale = float(or_thrown(scale, body.between(0.62, 0.95)))
+    rotation = float(or_thrown(rotation, body.between(-16, 16)))
+    scale = float(or_thrown(scale, body.between(0.66, 0.95)))
     flip = bool(or_thrown(flip, body.chance(0.5)))
     where = (body.between(-0.9, 0.9), body.between(-0.9, 0.9))
     look = throw_look(coats, TYPICAL.get(species), coat)
@@ -201,14 +201,14 @@ def _render(species: str, size: int, stream: tuple[int, ...], *, shortcut: float
 
     canvas = new_canvas(size)
     paint_place(canvas, background, place, clutter)
-    shapes, stand = fit(_PLANS[species](pose), size, rotation, scale, flip, where)
+    shapes, boxes, stand = fit(_PLANS[species](pose), size, rotation, scale, flip, where)
     light = (end.between(-0.3, 0.3), end.between(-0.45, -0.15))
-    paint(canvas, shapes, names, look, stand, light, hide)
+    paint(canvas, shapes, boxes, names, look, stand, light, hide)
     whole = int(np.count_nonzero(canvas.parts))
     if occluded := front.chance(0.35) and clutter:
         x, y = (front.between(-0.32, 0.32) * scale + 0.5, front.between(0.12, 0.42) * scale + 0.5)
         paint_front(canvas, background, x, y, front.between(0.7, 1.2), front.between(0, 1))
-    gain, warm, sigma = end.between(0.86, 1.1), end.between(-0.05, 0.05), end.between(0.008, 0.03)
+    gain, warm, sigma = end.between(0.8, 1.12), end.between(-0.07, 0.07), end.between(0.006, 0.024)
     corner = (end.between(0, 1), end.between(0, 1))
     image = _develop(canvas.pixels, gain, warm, sigma if noise else 0.0, corner)
     info = {"species": species, "realm": realm, "background": background, "coat": look.coat, "colour": look.colour,

@@ -50,8 +50,8 @@ def camel(p: Pose) -> list[Shape]:
     return [
         limb("tail", reach(-0.58, 0.02, 110, 0.36, p.sway(4, 40), 0.03, 0.02), "dark"),
         *far,
-        limb("humps", [(-0.46, 0, 0.15), (-0.36, -0.15 - hump, 0.08)]),
-        limb("humps", [(0.02, 0, 0.15), (0.06, -0.15 - hump, 0.08)]),
+        limb("humps", [(-0.44, 0.04, 0.2), (-0.36, -0.08 - 0.5 * hump, 0.16), (-0.33, -0.18 - hump, 0.07)]),
+        limb("humps", [(-0.02, 0.04, 0.2), (0.03, -0.08 - 0.5 * hump, 0.16), (0.06, -0.18 - hump, 0.07)]),
         limb("neck", neck),
         limb("body", [(-0.44, 0.08, 0.2), (-0.14, 0.12, 0.25), (0.16, 0.08, 0.21)]),
         oval("body", -0.15, 0.34, 0.4, 0.14, 0, "belly", decal=True),
@@ -169,26 +169,27 @@ def hedgehog(p: Pose) -> list[Shape]:
         sheet("spines", spines, "dark", smooth=False, soft=0.012),
         *(oval("spines", -0.12 + r * cos(radians(a)), 0.28 + r * 0.8 * sin(radians(a)), 0.1, 0.022, a, "second", decal=True)
           for r in (0.28, 0.5) for a in range(195, 340, 29)),
-        limb("head", face, "belly"), oval("head", 0.32, 0.12, 0.09, 0.1, 0, "accent"),
+        limb("head", face, "belly"), oval("head", 0.3, 0.12, 0.09, 0.1, 0, "second"),
         oval("head", 0.84, 0.37 + 0.1 * p.bend, 0.06, 0.055, 0, "ink"), eye("head", 0.52, 0.26, 0.06),
     ]
 
 
 def snake(p: Pose) -> list[Shape]:
     body = []
-    for i in range(9):
-        t = i / 8
-        radius = 0.035 + 0.1 * sin(min(1.0, 0.25 + t) * 2.4) ** 2
-        body.append((-0.95 + 1.35 * t, 0.35 + (0.24 + 0.08 * p.jitter[1]) * sin(6.2832 * (p.phase + 1.5 * t)), radius))
-    neck = reach(*body[-1][:2], -20 + p.sway(2, 20), 0.62 * p.vary(3), -85 + p.sway(4, 20), 0.1, 0.09, 5)[1:]
+    for i in range(12):
+        t = i / 11
+        radius = 0.04 + 0.115 * sin(min(1.0, 0.2 + t) * 2.2) ** 2
+        wave = (0.2 + 0.2 * t + 0.06 * p.jitter[1]) * sin(6.2832 * (0.3 * p.jitter[5] + 1.7 * t))
+        body.append((-0.8 + 1.0 * t, 0.4 + wave, radius))
+    neck = reach(*body[-1][:2], -10 + p.sway(2, 20), 0.85 * p.vary(3), -95 + p.sway(4, 20), 0.13, 0.1, 5)[1:]
     x, y, _ = neck[-1]
     return [
         limb("tongue", [(x + 0.2, y - 0.02, 0.014), (x + 0.36, y, 0.014), (x + 0.44, y - 0.06, 0.012)], "accent"),
         limb("tongue", [(x + 0.2, y - 0.02, 0.014), (x + 0.36, y, 0.014), (x + 0.44, y + 0.06, 0.012)], "accent"),
         limb("body", [*body, *neck]),
         limb("body", [(kx + 0.05, ky + 0.05, r * 0.5) for kx, ky, r in [*body, *neck]], "belly", decal=True),
-        limb("head", [(x - 0.02, y, 0.12), (x + 0.1, y - 0.03, 0.13), (x + 0.24, y - 0.01, 0.075)]),
-        eye("head", x + 0.11, y - 0.09, 0.06),
+        limb("head", [(x - 0.02, y, 0.13), (x + 0.1, y - 0.03, 0.15), (x + 0.24, y - 0.01, 0.09)]),
+        eye("head", x + 0.11, y - 0.08, 0.07),
     ]
 
 

@@ -67,7 +67,8 @@ def starfish(p: Pose) -> list[Shape]:
 
 
 def seahorse(p: Pose) -> list[Shape]:
-    tail = reach(-0.05, 0.3, 105, 1.0, -300 + p.sway(0, 70), 0.17, 0.03, 9)
+    tail = reach(0.0, 0.28, 112, 1.3, -330 + p.sway(0, 60), 0.17, 0.03, 11)
+    tail = [(x, y, max(0.035, 0.18 * (1 - i / 8))) for i, (x, y, _) in enumerate(tail)]
     spine = [(0.0, -0.55, 0.15), (-0.1, -0.38, 0.14), (-0.09, -0.16, 0.19), (0.03, 0.06, 0.23)]
     nod = 0.06 * p.bend
     return [
@@ -125,10 +126,10 @@ def dolphin(p: Pose) -> list[Shape]:
 def whale(p: Pose) -> list[Shape]:
     lift = -0.34 - 0.12 * p.bend
     tail = [(-0.3, 0.18, 0.26), (-0.62, 0.12, 0.14), (-0.84, lift + 0.2, 0.075)]
-    x, y, spray = -0.86, lift + 0.12, 0.3 * p.vary(0, 0.25)
+    x, y, spray = -0.86, lift + 0.12, 0.36 * p.vary(0, 0.25)
     return [
-        limb("spout", reach(0.32, -0.22, -90, spray + 0.12, -75, 0.035, 0.05, 5), "glow"),
-        limb("spout", reach(0.32, -0.22, -90, spray + 0.12, 75, 0.035, 0.05, 5), "glow"),
+        limb("spout", reach(0.32, -0.22, -90, spray + 0.12, -120, 0.04, 0.06, 5), "glow"),
+        limb("spout", reach(0.32, -0.22, -90, spray + 0.12, 120, 0.04, 0.06, 5), "glow"),
         sheet("tail", [(x + 0.05, y + 0.12), (x - 0.06, y - 0.04), (x - 0.3, y - 0.16), (x - 0.18, y + 0.06)]),
         sheet("tail", [(x + 0.06, y + 0.12), (x + 0.06, y - 0.06), (x + 0.26, y - 0.22), (x + 0.2, y + 0.02)]),
         limb("body", [(0.42, 0.14, 0.42 * p.vary(1, 0.06)), (0.1, 0.16, 0.42), *tail]),
@@ -170,8 +171,10 @@ def jellyfish(p: Pose) -> list[Shape]:
         *(limb("tentacles", reach(x, -0.1, 90 + 12 * s, 0.6, s * p.sway(8, 60), 0.1, 0.03, 5), "belly") for x, s in
           ((-0.12, 1), (0.12, -1))),
         sheet("bell", [*rim, *dome]),
-        oval("bell", 0, -0.2, 0.36, 0.36, 0, "belly", decal=True), oval("bell", 0, -0.04, 0.5, 0.2, 0, "coat", decal=True),
-        eye("bell", -0.15, -0.2, 0.075), eye("bell", 0.15, -0.2, 0.075),
+        oval("bell", -0.2 * wide, -0.12 - 0.72 * tall, 0.22, 0.1, -18, "belly", decal=True),
+        *(oval("bell", wide * u, -0.02, 0.1, 0.09, 0, "second", decal=True) for u in (-0.75, -0.38, 0, 0.38, 0.75)),
+        eye("bell", -0.17, -0.28, 0.085), eye("bell", 0.17, -0.28, 0.085),
+        limb("bell", [(-0.06, -0.17, 0.014), (0, -0.14, 0.014), (0.06, -0.17, 0.014)], "ink"),
     ]
 
 
