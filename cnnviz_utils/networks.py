@@ -21,6 +21,16 @@ class Normalise(nn.Module):
         return (images - self.mean) / self.std
 
 
+def draw_as_he(model: nn.Module) -> None:
+    """Weights of convolutions and linear layers from a normal distribution that keeps the signal's size through ReLU
+    (He 2015); biases 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
 class SmallCNN(nn.Module):
     """The small network of S3: two convolutions of 5x5 with pooling, two linear layers. At 64 px 2,704 numbers reach
     the first linear layer. `version` 2 has batch normalisation, wider linear layers and dropout."""
@@ -45,9 +55,13 @@ class SmallCNN(nn.Module):
 
 
 class SmallAlexNet(nn.Module):
-    """AlexNet (Krizhevsky 2012) for small images, with torchvision's names: `features`, `classifier`."""
+    """AlexNet (Krizhevsky 2012) for small images, with torchvision's names: `features`, `classifier`.
 
-    def __init__(self, classes: int, width: int = 32, dropout: float = 0.5):
+    Weights are drawn as He (2015) does for ReLU: with PyTorch's smaller ones eight layers without batch normalisation
+    need hundreds of steps before anything moves.
+    """
+
+    def __init__(self, classes: int, width: int = 16, dropout: float = 0.2):
         super().__init__()
         w = width
         self.normalise = Normalise()
@@ -61,6 +75,7 @@ class SmallAlexNet(nn.Module):
         self.classifier = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(18 * w, 256), nn.ReLU(), nn.Dropout(dropout), nn.Linear(256, 256), nn.ReLU(),
             nn.Linear(256, classes))
+        draw_as_he(self)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(self.avgpool(self.features(self.normalise(images))).flatten(1))
@@ -119,9 +134,9 @@ class ResNet(nn.Module):
             before = width
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(before, classes)
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        draw_as_he(self.stem)
+        for name in self.stages:
+            draw_as_he(getattr(self, name))
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(self.normalise(images))

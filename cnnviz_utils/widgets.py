@@ -16,7 +16,7 @@ def someone_is_there() -> bool:
 
 
 def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None = None,
-            captions: Sequence[str] | None = None, **controls) -> None:
+            captions: Sequence[str] | None = None, columns: int | None = None, **controls) -> None:
     """Let the reader call `function` with other settings.
 
     Args:
@@ -25,6 +25,7 @@ def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None
         examples: the settings shown when nobody is there, each a dict over some of the controls (the others stay
             at their first value); by default the first control is varied over up to four of its values.
         captions: a title for each example; by default the settings that vary.
+        columns: examples side by side, as many as fit by default.
 
     Raises:
         ValueError: an example names a control that there is not.
@@ -41,7 +42,7 @@ def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None
     live = someone_is_there()
     shown = examples[:1] if live else examples
     still = [function(**{**start, **example}) for example in shown]
-    picture = still[0] if len(still) == 1 else tile(still, list(captions))
+    picture = still[0] if len(still) == 1 else tile(still, list(captions), columns)
     data, metadata = picture._repr_mimebundle_()
     if live:  # the page shows the sliders; a report made of this notebook falls back on the picture
         import ipywidgets
