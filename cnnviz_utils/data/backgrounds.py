@@ -4,13 +4,11 @@ A place is painted in units of the picture (0..1, y down), so it looks the same 
 and its clutter (tufts, rocks, bubbles, far birds and fish) holds nothing that is part of a species.
 """
 
-from collections.abc import Callable
-from math import cos, radians, sin
-
 import numpy as np
 
-from .animals import Dice
-from .drawing import Array, Canvas, blend, cloud_tile, cover, fill
+from .clutter import THINGS, Spot
+from .drawing import Array, Canvas, blend, cloud_tile, cover
+from .looks import Dice
 
 PLACES = {
     "land": ("meadow", "desert", "forest", "snow"),
@@ -25,7 +23,8 @@ _SCENES: dict[str, tuple] = {
     "desert": ((0.70, 0.82, 0.88), (0.96, 0.90, 0.76), (0.87, 0.74, 0.50), ("sun", "rock", "rock", "cactus"), "rock"),
     "forest": ((0.55, 0.68, 0.56), (0.74, 0.80, 0.62), (0.40, 0.46, 0.28), ("tree", "tree", "bush", "tuft"), "bush"),
     "snow": ((0.72, 0.80, 0.88), (0.90, 0.93, 0.96), (0.94, 0.96, 0.98), ("fir", "fir", "flake", "flake"), "drift"),
-    "sea_floor": ((0.25, 0.55, 0.70), (0.45, 0.72, 0.76), (0.78, 0.72, 0.54), ("rock", "weed", "bubble", "rock"), "rock"),
+    "sea_floor": ((0.25, 0.55, 0.70), (0.45, 0.72, 0.76), (0.78, 0.72, 0.54), ("rock", "weed", "bubble", "rock"),
+                  "rock"),
     "open_water": ((0.42, 0.72, 0.84), (0.10, 0.32, 0.55), None, ("ray", "bubble", "minnow", "bubble"), "bubble"),
     "reef": ((0.30, 0.68, 0.74), (0.22, 0.50, 0.64), (0.66, 0.56, 0.56), ("coral", "coral", "minnow", "weed"), "coral"),
     "kelp": ((0.36, 0.60, 0.52), (0.12, 0.34, 0.36), None, ("weed", "weed", "weed", "bubble"), "weed"),
@@ -42,204 +41,40 @@ def choose(dice: Dice, realm: str, shortcut: float) -> str:
     return mine if own else any_of
 
 
-def paint_place(canvas: Canvas, kind: str, dice: Dice, clutter: bool = True) -> float:
-    """Fill the canvas with a place; returns where its ground begins (0..1; 1 where there is none)."""
+def paint_place(canvas: Canvas, kind: str, dice: Dice, clutter: bool = True) -> None:
+    """Fill the canvas with a place: sky or water, ground, and clutter if wanted."""
     top, bottom, ground, things, _ = _SCENES[kind]
     size = canvas.size
     tint = np.array([dice.between(-0.05, 0.05) for _ in range(3)]) + dice.between(-0.08, 0.05)
-    corner, horizon, steep, wave = (dice.between(0, 1), dice.between(0, 1)), dice.between(0.5, 0.8), dice.between(-0.05, 0.05), dice.between(0, 6.28)
-    texture = _tile_window(size, corner)
-    down = canvas.y / np.float32(size)
+    row, column = int(dice.between(0, size)), int(dice.between(0, size))
+    horizon, steep, wave = dice.between(0.5, 0.8), dice.between(-0.05, 0.05), dice.between(0, 6.28)
+    texture = cloud_tile(size)[row:row + size, column:column + size]
     high, low = ((tint + rgb).astype(np.float32)[:, None, None] for rgb in (top, bottom))
-    np.add(high + (low - high) * down, texture * np.float32(0.05), out=canvas.pixels)
+    np.add(high + (low - high) * (canvas.y / np.float32(size)), texture * np.float32(0.05), out=canvas.pixels)
     if ground is None:
         horizon = 1.0
     else:
-        across = canvas.x * np.float32(1 / size)
-        line = np.float32(horizon) + np.float32(steep) * np.sin(across * 5 + np.float32(wave)) + np.float32(0.02) * np.sin(across * 13 + np.float32(2 * wave))
-        start = max(int((horizon - 0.08) * size), 0)
-        rows = slice(start, size)
-        depth = down[rows] - line
-        colour = (np.array(ground) + tint).astype(np.float32)[:, None, None] * (
-            np.float32(1.04) - np.float32(0.35) * depth + np.float32(0.1) * texture[rows])
-        blend(canvas, (rows, slice(0, size)), cover(depth * np.float32(-size) + np.float32(0.5)), colour)
+        _paint_ground(canvas, tint + ground, texture, horizon, steep, wave)
     for thing in things:
-        here = (dice.between(0.02, 0.98), dice.between(0, 1), dice.between(0.75, 1.3), dice.between(0, 1), dice.between(0, 1))
-        if clutter and here[4] < 0.8:
-            THINGS[thing](canvas, here[0], here[1], here[2], here[3], horizon, tint)
-    return horizon
+        x, y, scale, turn = dice.between(0.02, 0.98), dice.between(0, 1), dice.between(0.75, 1.3), dice.between(0, 1)
+        if dice.chance(0.8) and clutter:
+            THINGS[thing](canvas, Spot(x, y, scale, turn, horizon, tint))
+
+
+def _paint_ground(canvas: Canvas, colour: Array, texture: Array, horizon: float, steep: float, wave: float) -> None:
+    """Rolling ground below the horizon (0..1), darker towards the viewer."""
+    size = canvas.size
+    across = canvas.x * np.float32(1 / size)
+    rows = slice(int((horizon - 0.08) * size), size)
+    hills = np.sin(across * 5 + np.float32(wave)) * np.float32(steep)
+    hills += np.sin(across * 13 + np.float32(2 * wave)) * np.float32(0.02)
+    depth = canvas.y[rows] / np.float32(size) - np.float32(horizon) - hills
+    shade = np.float32(1.04) - np.float32(0.35) * depth + np.float32(0.1) * texture[rows]
+    colour = colour.astype(np.float32)[:, None, None] * shade
+    blend(canvas, (rows, slice(0, size)), cover(depth * np.float32(-size)), colour)
 
 
 def paint_front(canvas: Canvas, kind: str, x: float, y: float, scale: float, turn: float) -> None:
     """Stand the place's own thing in front of what is painted, about (x, y) (0..1), and take what it covers out of
     the parts."""
-    THINGS[_SCENES[kind][4]](canvas, x, y, scale, turn, None, np.zeros(3))
-
-
-def _tile_window(size: int, corner: tuple[float, float]) -> Array:
-    tile = cloud_tile(size)
-    row, column = int(corner[0] * size), int(corner[1] * size)
-    return tile[row:row + size, column:column + size]
-
-
-def _put(canvas: Canvas, kind: str, knots: list[tuple[float, float, float]], colour: Array, opacity: float = 1.0,
-         front: bool = False) -> None:
-    """Paint one flat shape whose knots are in units of the picture."""
-    knots = np.array(knots, np.float32) * np.float32(canvas.size)
-    painted = fill(canvas, kind, knots, colour, opacity)
-    if front and painted is not None:
-        where, covered = painted
-        np.copyto(canvas.parts[where], 0, where=covered >= 0.5)
-
-
-def _oval(x: float, y: float, rx: float, ry: float) -> list[tuple[float, float, float]]:
-    return [(x, y, 0), (x + rx, y, 0), (x, y + ry, 0)]
-
-
-def _shade(rgb: tuple[float, float, float], tint: Array, factor: float = 1.0) -> Array:
-    return np.minimum(np.maximum((tint + rgb) * factor, 0), 1).astype(np.float32)
-
-
-# ---- things: (canvas, x, y 0..1, scale, turn 0..1, horizon or None in front, tint); in front, y is where its foot is
-
-def _foot(y: float, horizon: float | None) -> float:
-    """Where a thing on the ground stands: its own y in front of the animal, else somewhere below the horizon."""
-    return y if horizon is None else min(horizon, 0.93) + 0.02 + y * (0.98 - min(horizon, 0.93))
-
-
-def _tuft(canvas, x, y, scale, turn, horizon, tint):
-    y, tall, lean = _foot(y, horizon), 0.16 * scale, 0.08 * (turn - 0.5)
-    foot = (x, y, 0.018 * scale)
-    blades = [(x - 0.5 * tall + lean, y - 0.75 * tall, 0.005), foot, (x + lean, y - 1.1 * tall, 0.005), foot,
-              (x + 0.45 * tall + lean, y - 0.8 * tall, 0.005)]
-    _put(canvas, "stroke", blades, _shade((0.33 + 0.08 * turn, 0.54, 0.25), tint), front=horizon is None)
-
-
-def _rock(canvas, x, y, scale, turn, horizon, tint):
-    y, front = _foot(y, horizon), horizon is None
-    grey = _shade((0.52 + 0.1 * turn, 0.50, 0.48), tint)
-    points = [(-0.11, 0.02), (-0.08, -0.06), (0.0, -0.1 - 0.03 * turn), (0.07, -0.06), (0.11, 0.02), (-0.11, 0.02)]
-    _put(canvas, "polygon", [(x + u * scale, y + v * scale, 0.02 * scale) for u, v in points], grey, front=front)
-    lit = [(-0.07, -0.01), (-0.05, -0.06), (0.0, -0.09 - 0.03 * turn), (-0.01, -0.03), (-0.07, -0.01)]
-    _put(canvas, "polygon", [(x + u * scale, y + v * scale, 0.01) for u, v in lit], np.minimum(grey * 1.15, 1))
-
-
-def _bush(canvas, x, y, scale, turn, horizon, tint):
-    y, front = _foot(y, horizon), horizon is None
-    crown = [(-0.1, -0.02, 0.055), (0, -0.07 - 0.02 * turn, 0.075), (0.1, -0.02, 0.055)]
-    _put(canvas, "stroke", [(x + u * scale, y + v * scale, r * scale) for u, v, r in crown],
-         _shade((0.32, 0.48, 0.26), tint), front=front)
-    _put(canvas, "ellipse", _oval(x - 0.02 * scale, y - 0.09 * scale, 0.055 * scale, 0.04 * scale), _shade((0.40, 0.55, 0.31), tint))
-
-
-def _tree(canvas, x, y, scale, turn, horizon, tint):
-    y = _foot(y * 0.4, horizon)
-    _put(canvas, "stroke", [(x, y, 0.03 * scale), (x + 0.05 * (turn - 0.5), y - 0.75, 0.02 * scale)], _shade((0.38, 0.30, 0.24), tint))
-    _put(canvas, "ellipse", _oval(x, y - 0.55 * scale, 0.17 * scale, 0.2 * scale), _shade((0.30, 0.46, 0.28), tint))
-    _put(canvas, "ellipse", _oval(x + 0.06, y - 0.62 * scale, 0.12 * scale, 0.13 * scale), _shade((0.37, 0.53, 0.32), tint))
-
-
-def _fir(canvas, x, y, scale, turn, horizon, tint):
-    y = _foot(y * 0.4, horizon)
-    steps = ((0, 0), (0.12, 0), (0.05, -0.13), (0.09, -0.13), (0, -0.38))
-    outline = [*((x + u * scale, y + v * scale) for u, v in steps), *((x - u * scale, y + v * scale) for u, v in steps[-2::-1])]
-    _put(canvas, "polygon", [(*corner, 0.004) for corner in outline], _shade((0.28, 0.42, 0.38), tint, 0.9 + 0.25 * turn))
-
-
-def _cactus(canvas, x, y, scale, turn, horizon, tint):
-    y, green = _foot(y, horizon), _shade((0.42, 0.56, 0.36), tint)
-    side = 1 if turn > 0.5 else -1
-    _put(canvas, "stroke", [(x, y, 0.028 * scale), (x, y - 0.26 * scale, 0.028 * scale)], green)
-    _put(canvas, "stroke", [(x, y - 0.1 * scale, 0.018), (x + side * 0.08 * scale, y - 0.1 * scale, 0.018),
-                            (x + side * 0.08 * scale, y - 0.19 * scale, 0.018)], green)
-
-
-def _drift(canvas, x, y, scale, turn, horizon, tint):
-    y, front = _foot(y, horizon), horizon is None
-    _put(canvas, "ellipse", _oval(x, y + 0.02, 0.17 * scale, 0.09 * scale), _shade((0.84, 0.89, 0.95), tint), front=front)
-    _put(canvas, "ellipse", _oval(x, y + 0.035, 0.16 * scale, 0.09 * scale), _shade((0.95, 0.97, 0.99), tint))
-
-
-def _flake(canvas, x, y, scale, turn, horizon, tint):
-    for i in range(3):
-        u, v = (x + 0.31 * i) % 1, (y + 0.43 * i + 0.2 * turn) % 1
-        _put(canvas, "ellipse", _oval(u, v, 0.011 * scale, 0.011 * scale), _shade((1, 1, 1), tint), 0.9)
-
-
-def _weed(canvas, x, y, scale, turn, horizon, tint):
-    front, foot = horizon is None, y if horizon is None else 1.02
-    tall = 0.3 * scale if front else (0.35 + 0.4 * y) * scale
-    knots = [(x + 0.035 * sin(i * 1.3 + 6.28 * turn), foot - tall * i / 5, 0.024 * scale * (1 - i / 6)) for i in range(6)]
-    _put(canvas, "stroke", knots, _shade((0.24 + 0.16 * turn, 0.48, 0.30), tint), front=front)
-
-
-def _coral(canvas, x, y, scale, turn, horizon, tint):
-    y, front = _foot(y, horizon), horizon is None
-    colour = _shade(((0.85, 0.48, 0.45), (0.80, 0.55, 0.68), (0.90, 0.68, 0.42))[int(turn * 2.999)], tint)
-    knots = []
-    for lean in (-38, 4, 42):
-        a = radians(lean - 90 + 20 * turn)
-        knots += [(x, y, 0.028 * scale), (x + 0.17 * scale * cos(a), y + 0.17 * scale * sin(a), 0.022 * scale)]
-    _put(canvas, "stroke", knots, colour, front=front)
-
-
-def _bubble(canvas, x, y, scale, turn, horizon, tint):
-    if horizon is None:
-        y -= 0.06
-    for i, r in enumerate((0.04, 0.022)):
-        u, v = x + 0.07 * i * (turn - 0.4), y - 0.08 * i * scale
-        r *= 1.5 * scale if horizon is None else scale
-        _put(canvas, "ellipse", _oval(u, v, r, r), _shade((0.72, 0.88, 0.95), tint), 0.85, horizon is None)
-        _put(canvas, "ellipse", _oval(u - 0.3 * r, v - 0.3 * r, 0.35 * r, 0.35 * r), _shade((0.97, 0.99, 1), tint))
-
-
-def _minnow(canvas, x, y, scale, turn, horizon, tint):
-    side = 1 if turn > 0.5 else -1
-    for i in range(2):
-        u, v = (x + 0.11 * i) % 1, (y + 0.07 * (i % 2)) % 1
-        _put(canvas, "stroke", [(u - side * 0.025, v, 0.004), (u, v, 0.013), (u + side * 0.02, v, 0.006)],
-             _shade((0.62, 0.74, 0.80), tint), 0.8)
-
-
-def _ray(canvas, x, y, scale, turn, horizon, tint):
-    foot = x + 0.5 * (turn - 0.5)
-    _put(canvas, "stroke", [(x, -0.05, 0.03), (foot, 0.75, 0.10 * scale)], _shade((0.80, 0.93, 0.95), tint), 0.18)
-
-
-def _cloud(canvas, x, y, scale, turn, horizon, tint):
-    front, size = horizon is None, scale * (0.6 if horizon is None else 1.0)
-    white, y = _shade((0.96, 0.96, 0.97), tint, 0.88 if canvas.pixels[0, 0, 0] < 0.3 else 1.0), y if front else 0.05 + 0.6 * y
-    puffs = [(-0.13, 0.02, 0.035), (-0.05, -0.02, 0.065), (0.03, -0.03 - 0.02 * turn, 0.07), (0.09, 0.0, 0.05), (0.16, 0.025, 0.03)]
-    _put(canvas, "stroke", [(x + u * size, y + v * size, r * size) for u, v, r in puffs], white, 1.0 if front else 0.75, front)
-
-
-def _gull(canvas, x, y, scale, turn, horizon, tint):
-    for i in range(2):
-        u, v, w = (x + 0.14 * i) % 1, 0.05 + 0.5 * y + 0.05 * i, 0.035 * scale
-        _put(canvas, "stroke", [(u - w, v - 0.6 * w * turn, 0.005), (u - 0.4 * w, v - 0.5 * w, 0.006), (u, v, 0.006),
-                                (u + 0.4 * w, v - 0.5 * w, 0.006), (u + w, v - 0.6 * w * turn, 0.005)], _shade((0.33, 0.35, 0.42), tint))
-
-
-def _sun(canvas, x, y, scale, turn, horizon, tint):
-    _disc(canvas, x, 0.1 + 0.25 * y, 0.07 * scale, _shade((1.0, 0.90, 0.62), tint))
-
-
-def _moon(canvas, x, y, scale, turn, horizon, tint):
-    _disc(canvas, x, 0.1 + 0.25 * y, 0.06 * scale, _shade((0.93, 0.92, 0.84), tint))
-
-
-def _disc(canvas: Canvas, x: float, y: float, r: float, colour: Array) -> None:
-    _put(canvas, "ellipse", _oval(x, y, 1.5 * r, 1.5 * r), colour, 0.25)
-    _put(canvas, "ellipse", _oval(x, y, r, r), colour)
-
-
-def _star(canvas, x, y, scale, turn, horizon, tint):
-    for i in range(3):
-        u, v = (x + 0.37 * i) % 1, (y + 0.23 * i + 0.3 * turn * i) % 0.9
-        r = 0.006 + 0.004 * ((i + turn) % 1)
-        _put(canvas, "ellipse", _oval(u, v, r, r), _shade((0.95, 0.95, 0.85), tint))
-
-
-THINGS: dict[str, Callable] = {name[1:]: thing for name, thing in list(globals().items()) if name in (
-    "_tuft", "_rock", "_bush", "_tree", "_fir", "_cactus", "_drift", "_flake", "_weed", "_coral", "_bubble", "_minnow",
-    "_ray", "_cloud", "_gull", "_sun", "_moon", "_star")}
+    THINGS[_SCENES[kind][4]](canvas, Spot(x, y, scale, turn, None, np.zeros(3)))

@@ -28,7 +28,7 @@ class Shape(NamedTuple):
 
 
 class Pose(NamedTuple):
-    """How one animal stands: `bend` -1..1 bends necks, tails and wings, `phase` 0..1 is the gait, `jitter` 16 x -1..1."""
+    """How one animal stands: `bend` -1..1 of necks, tails and wings, `phase` 0..1 of the gait, 16 x `jitter` -1..1."""
 
     bend: float
     phase: float
@@ -105,7 +105,7 @@ def sheet(part: str, points: Sequence[Sequence[float]], paint: str = "coat", *, 
 
 def reach(x: float, y: float, heading: float, length: float, curl: float, r0: float, r1: float,
           count: int = 5) -> list[Knot]:
-    """Knots of a limb that starts at (x, y) towards `heading` (degrees, 0 right, 90 down) and turns by `curl` degrees."""
+    """Knots of a limb from (x, y) towards `heading` (degrees: 0 right, 90 down) that turns by `curl` on its way."""
     knots, step = [(x, y, r0)], length / (count - 1)
     for i in range(1, count):
         angle = radians(heading + curl * (i - 0.5) / (count - 1))
@@ -116,7 +116,7 @@ def reach(x: float, y: float, heading: float, length: float, curl: float, r0: fl
 
 def leg(part: str, x: float, y: float, swing: float, length: float, r0: float, r1: float, knee: float = 12, *,
         foot: float = 0.0, paint: str = "coat", far: bool = False) -> Shape:
-    """A jointed leg from the hip (x, y) down; `swing` and `knee` in degrees; `foot` is how far the foot points ahead."""
+    """A jointed leg from the hip (x, y) down; `swing` and `knee` in degrees; `foot`: how far the foot points ahead."""
     upper, lower = radians(90 - swing - knee / 2), radians(90 - swing + knee / 2)
     kx, ky = x + length / 2 * cos(upper), y + length / 2 * sin(upper)
     fx, fy = kx + length / 2 * cos(lower), ky + length / 2 * sin(lower)

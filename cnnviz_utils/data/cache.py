@@ -12,7 +12,7 @@ import numpy as np
 
 from .sets import digest
 
-Part = tuple[str, dict[str, np.ndarray], Sequence[dict]]   # a split's name, its arrays, one dict an image
+Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]   # a split's name, its arrays, one dict an image
 
 
 def code_fingerprint(modules: Iterable[str]) -> str:
@@ -20,7 +20,7 @@ def code_fingerprint(modules: Iterable[str]) -> str:
     return digest(b"".join(Path(__file__).with_name(f"{module}.py").read_bytes() for module in modules))
 
 
-def cached_arrays(folder: Path, make: Callable[[], Iterable[Part]]) -> list[tuple[str, dict[str, np.ndarray], tuple]]:
+def cached_arrays(folder: Path, make: Callable[[], Iterable[Contents]]) -> list[Contents]:
     """What `make` yields, from `folder` if it is there and whole; otherwise made, written and then read back.
 
     Arrays come as read-only memory maps. A folder that is damaged is made again. Two processes that make the same
@@ -41,7 +41,7 @@ def cached_arrays(folder: Path, make: Callable[[], Iterable[Part]]) -> list[tupl
     return found
 
 
-def _write(work: Path, parts: Iterable[Part]) -> None:
+def _write(work: Path, parts: Iterable[Contents]) -> None:
     names = []
     for name, arrays, infos in parts:
         names.append(name)
@@ -52,7 +52,7 @@ def _write(work: Path, parts: Iterable[Part]) -> None:
     (work / "contents.json").write_text(json.dumps({"splits": names, "checksums": sums}))
 
 
-def _read(folder: Path) -> list[tuple[str, dict[str, np.ndarray], tuple]] | None:
+def _read(folder: Path) -> list[Contents] | None:
     """What is in the folder, or None if it is not there, not complete, or not what was written."""
     try:
         contents = json.loads((folder / "contents.json").read_text())

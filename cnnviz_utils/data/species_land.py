@@ -108,7 +108,8 @@ def lion(p: Pose) -> list[Shape]:
         sheet("mane", mane, "dark", smooth=False, soft=0.03),
         oval("head", hx - 0.2, hy - 0.22, 0.085, 0.085), oval("head", hx + 0.2, hy - 0.22, 0.085, 0.085),
         oval("head", hx, hy, 0.27, 0.28), oval("head", hx, hy + 0.17, 0.17, 0.13, 0, "belly", decal=True),
-        sheet("head", [(hx - 0.07, hy + 0.05), (hx + 0.07, hy + 0.05), (hx, hy + 0.13)], "ink", soft=0.015, smooth=False),
+        sheet("head", [(hx - 0.07, hy + 0.05), (hx + 0.07, hy + 0.05), (hx, hy + 0.13)], "ink", soft=0.015,
+              smooth=False),
         bar("head", [(hx, hy + 0.1, 0.014), (hx, hy + 0.2, 0.014), (hx - 0.07, hy + 0.24, 0.014)], "ink"),
         eye("head", hx - 0.11, hy - 0.06, 0.06), eye("head", hx + 0.11, hy - 0.06, 0.06),
     ]
@@ -167,7 +168,8 @@ def hedgehog(p: Pose) -> list[Shape]:
           for i, x in enumerate((-0.38, -0.46, 0.28, 0.2))),
         oval("body", -0.08, 0.32, 0.56, 0.26, 0, "belly"),
         sheet("spines", spines, "dark", smooth=False, soft=0.012),
-        *(oval("spines", -0.12 + r * cos(radians(a)), 0.28 + r * 0.8 * sin(radians(a)), 0.1, 0.022, a, "second", decal=True)
+        *(oval("spines", -0.12 + r * cos(radians(a)), 0.28 + r * 0.8 * sin(radians(a)), 0.1, 0.022, a, "second",
+               decal=True)
           for r in (0.28, 0.5) for a in range(195, 340, 29)),
         limb("head", face, "belly"), oval("head", 0.3, 0.12, 0.09, 0.1, 0, "second"),
         oval("head", 0.84, 0.37 + 0.1 * p.bend, 0.06, 0.055, 0, "ink"), eye("head", 0.52, 0.26, 0.06),

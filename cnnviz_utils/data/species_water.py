@@ -6,19 +6,21 @@ from .bodies import Pose, Shape, bar, eye, limb, mirrored, oval, reach, sheet
 
 
 def crab(p: Pose) -> list[Shape]:
-    def side(i: int, sign: int) -> list[Shape]:
+    def side(i: int) -> list[Shape]:
         legs = []
         for k in range(4):
             x, y, spread = 0.34 - 0.05 * k, 0.12 + 0.06 * k, 8 + 20 * k + p.step(k + i, 7)
             kx, ky = x + 0.4 * cos(radians(spread)), y - 0.05 + 0.28 * sin(radians(spread))
             legs.append(bar("legs", [(x, y, 0.055), (kx, ky, 0.045), (kx + 0.09, ky + 0.24, 0.018)]))
         arm = reach(0.38, -0.05, -20 + p.sway(i, 14), 0.46, -55 + p.sway(i + 2, 20), 0.07, 0.065, 4)
-        return legs + [limb("claws", arm), *_claw(*arm[-1][:2], -62 + p.sway(i + 4, 25), p.vary(i + 6, 0.15))]
+        return [*legs, limb("claws", arm), *_claw(*arm[-1][:2], -62 + p.sway(i + 4, 25), p.vary(i + 6, 0.15))]
 
     return [
-        *side(0, 1), *mirrored(side(1, -1)),
-        bar("eyes", [(-0.13, -0.1, 0.03), (-0.16, -0.34, 0.03)]), bar("eyes", [(0.13, -0.1, 0.03), (0.16, -0.34, 0.03)]),
-        sheet("body", [(-0.42, -0.14), (0, -0.24), (0.42, -0.14), (0.5, 0.08), (0.28, 0.34), (-0.28, 0.34), (-0.5, 0.08)]),
+        *side(0), *mirrored(side(1)),
+        bar("eyes", [(-0.13, -0.1, 0.03), (-0.16, -0.34, 0.03)]),
+        bar("eyes", [(0.13, -0.1, 0.03), (0.16, -0.34, 0.03)]),
+        sheet("body", [(-0.42, -0.14), (0, -0.24), (0.42, -0.14), (0.5, 0.08), (0.28, 0.34), (-0.28, 0.34),
+                       (-0.5, 0.08)]),
         oval("body", 0, 0.3, 0.3, 0.12, 0, "belly", decal=True),
         limb("body", [(-0.12, 0.12, 0.014), (0, 0.17, 0.014), (0.12, 0.12, 0.014)], "ink", decal=True),
         eye("eyes", -0.16, -0.36, 0.085), eye("eyes", 0.16, -0.36, 0.085),
@@ -75,7 +77,8 @@ def seahorse(p: Pose) -> list[Shape]:
         sheet("fin", [(-0.14, -0.14), (-0.44 * p.vary(1), -0.16), (-0.46 * p.vary(1), 0.12), (-0.12, 0.22)], "accent"),
         limb("body", [*spine, *tail]),
         limb("body", [(x + 0.11, y, r * 0.6) for x, y, r in spine[1:]] + [(0.05, 0.3, 0.07)], "belly", decal=True),
-        sheet("head", [(-0.12, -0.62), (-0.16, -0.86), (-0.03, -0.78), (0.04, -0.9), (0.1, -0.66)], "accent", soft=0.015),
+        sheet("head", [(-0.12, -0.62), (-0.16, -0.86), (-0.03, -0.78), (0.04, -0.9), (0.1, -0.66)], "accent",
+              soft=0.015),
         limb("head", [(0.1, -0.58, 0.1), (0.26, -0.5 + nod, 0.055), (0.46, -0.44 + nod, 0.05)]),
         oval("head", 0.02, -0.6, 0.2, 0.17, 15), eye("head", 0.08, -0.62, 0.075),
         bar("head", [(0.46, -0.46 + nod, 0.06), (0.48, -0.42 + nod, 0.06)]),
@@ -88,7 +91,8 @@ def turtle(p: Pose) -> list[Shape]:
     back = reach(-0.52, 0.18, 130 + flap * 0.6, 0.42, 20, 0.09, 0.03, 4)
     fat = lambda knots: [(x, y, r + 0.05 * (0 < i < len(knots) - 1)) for i, (x, y, r) in enumerate(knots)]
     hx, hy = 0.8, -0.08 + 0.06 * p.bend
-    shell = [(-0.72, 0.18), (-0.6, -0.1), (-0.3, -0.34), (0.05, -0.38), (0.36, -0.22), (0.54, 0.08), (0.46, 0.22), (-0.5, 0.26)]
+    shell = [(-0.72, 0.18), (-0.6, -0.1), (-0.3, -0.34), (0.05, -0.38), (0.36, -0.22), (0.54, 0.08), (0.46, 0.22),
+             (-0.5, 0.26)]
     return [
         limb("flippers", [(x + 0.14, y - 0.1, r) for x, y, r in fat(front)], far=True),
         limb("tail", reach(-0.66, 0.18, 165, 0.2, 0, 0.05, 0.015, 3)),
@@ -96,7 +100,8 @@ def turtle(p: Pose) -> list[Shape]:
         oval("head", hx + 0.08, hy + 0.1, 0.12, 0.05, 0, "belly", decal=True), eye("head", hx + 0.05, hy - 0.04, 0.055),
         oval("body", -0.08, 0.2, 0.56, 0.15, 0, "belly"),
         sheet("shell", shell, "accent", soft=0.03),
-        *(sheet("shell", [(x - w, y), (x - w / 2, y - h), (x + w / 2, y - h), (x + w, y), (x + w / 2, y + h), (x - w / 2, y + h)],
+        *(sheet("shell", [(x - w, y), (x - w / 2, y - h), (x + w / 2, y - h), (x + w, y), (x + w / 2, y + h),
+                          (x - w / 2, y + h)],
                 "dark", smooth=False, soft=0.02, decal=True)
           for x, y, w, h in ((-0.42, 0.02, 0.13, 0.12), (-0.1, -0.1, 0.16, 0.15), (0.22, 0.0, 0.13, 0.12))),
         limb("flippers", fat(back)), limb("flippers", fat(front)),
@@ -112,11 +117,13 @@ def dolphin(p: Pose) -> list[Shape]:
     return [
         sheet("tail", [(tx + 0.08, ty - 0.04), (tx - 0.14, ty - 0.12), (tx - 0.3, ty - 0.06), (tx - 0.12, ty + 0.04),
                        (tx - 0.1, ty + 0.24), (tx + 0.02, ty + 0.14)]),
-        sheet("fin", [(-0.08, back + 0.1), (-0.14, back - 0.16), (-0.32, back - 0.26), (-0.24, back), (-0.26, back + 0.16)]),
+        sheet("fin", [(-0.08, back + 0.1), (-0.14, back - 0.16), (-0.32, back - 0.26), (-0.24, back),
+                      (-0.26, back + 0.16)]),
         limb("flippers", reach(0.26, 0.2, 100, 0.3, 40, 0.07, 0.02, 4), far=True),
         limb("head", [(0.5, 0.18, 0.14), (0.72, 0.31, 0.06), (0.9, 0.36, 0.04)]),
         limb("body", spine),
-        limb("body", [(x + 0.06, y + 0.16, r * 0.75) for x, y, r in spine[1:]] + [(0.72, 0.4, 0.1)], "belly", decal=True),
+        limb("body", [(x + 0.06, y + 0.16, r * 0.75) for x, y, r in spine[1:]] + [(0.72, 0.4, 0.1)], "belly",
+             decal=True),
         limb("head", [(0.62, 0.34, 0.012), (0.74, 0.36, 0.012), (0.9, 0.385, 0.012)], "ink"),
         limb("flippers", reach(0.16, 0.18, 112 + p.sway(1, 25), 0.38 * p.vary(2), 40, 0.085, 0.02, 4)),
         eye("head", 0.53, 0.16, 0.05),
@@ -134,7 +141,8 @@ def whale(p: Pose) -> list[Shape]:
         sheet("tail", [(x + 0.06, y + 0.12), (x + 0.06, y - 0.06), (x + 0.26, y - 0.22), (x + 0.2, y + 0.02)]),
         limb("body", [(0.42, 0.14, 0.42 * p.vary(1, 0.06)), (0.1, 0.16, 0.42), *tail]),
         oval("body", 0.4, 0.5, 0.62, 0.26, -4, "belly", decal=True),
-        *(limb("body", [(0.02 + 0.03 * i, 0.36 + 0.07 * i, 0.012), (0.4, 0.4 + 0.07 * i, 0.012), (0.9, 0.3 + 0.08 * i, 0.012)],
+        *(limb("body", [(0.02 + 0.03 * i, 0.36 + 0.07 * i, 0.012), (0.4, 0.4 + 0.07 * i, 0.012),
+                        (0.9, 0.3 + 0.08 * i, 0.012)],
                "dark", decal=True, between=2) for i in range(3)),
         limb("flippers", reach(0.14, 0.38, 105 + p.sway(2, 25), 0.42, 35, 0.1, 0.03, 4)),
         limb("body", [(0.64, 0.26, 0.014), (0.74, 0.3, 0.014), (0.84, 0.24, 0.014)], "ink"),
@@ -158,12 +166,13 @@ def goldfish(p: Pose) -> list[Shape]:
 
 def jellyfish(p: Pose) -> list[Shape]:
     tall, wide = 0.62 * p.vary(0, 0.15), 0.62 - 0.08 * p.bend
-    rim = [(wide * u, -0.02 + (0.07 if i % 2 else 0.0)) for i, u in enumerate((1, 0.75, 0.5, 0.25, 0, -0.25, -0.5, -0.75, -1))]
+    rim = [(wide * (1 - i / 4), -0.02 + (0.07 if i % 2 else 0.0)) for i in range(9)]
     dome = [(wide * cos(a) * 1.02, -0.08 - tall * sin(a)) for a in (2.9, 2.4, 1.9, 1.25, 0.75, 0.25)]
     strands = []
     for i in range(7):
         x = wide * (i - 3) / 3.6
-        knots = [(x + 0.09 * sin(6.28 * (p.phase + 0.18 * k + 0.13 * i)), -0.02 + 0.19 * k * p.vary(i, 0.2), 0.035 - 0.005 * k)
+        knots = [(x + 0.09 * sin(6.28 * (p.phase + 0.18 * k + 0.13 * i)), -0.02 + 0.19 * k * p.vary(i, 0.2),
+                  0.035 - 0.005 * k)
                  for k in range(6)]
         strands.append(limb("tentacles", knots, "second" if i % 2 else "coat", far=i % 2 == 1, between=2))
     return [
