@@ -47,8 +47,9 @@ def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str
     for _attempt in range(2):
         folder = atomic_folder(where, train_and_save, ("weights.safetensors", "history.json"))
         try:
+            history = History(json.loads((folder / "history.json").read_text()))  # first: it cannot spoil the model
             model.load_state_dict(load_file(folder / "weights.safetensors"))
-            return History(json.loads((folder / "history.json").read_text()))
+            return history
         except Exception:  # whatever is wrong with the files, training again is the remedy
             (folder / "history.json").unlink(missing_ok=True)
     raise OSError(f"what was just written to {where} cannot be read back: is the disk full?")

@@ -1,0 +1,47 @@
+"""Shared by all tests: small data sets, where the photos are, and nbval's numeric tolerance."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cnnviz_utils.data.sets import ImageSet
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def coloured_squares(count: int = 96, classes: int = 3, size: int = 16, seed: int = 0) -> ImageSet:
+    """Images whose class is the channel of a bright square: learnable in a few steps."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 120, (count, 3, size, size), dtype=np.uint8)
+    parts = np.zeros((count, size, size), np.uint8)
+    labels = np.arange(count) % classes
+    for i, label in enumerate(labels):
+        y, x = rng.integers(0, size - 6, 2)
+        images[i, label % 3, y:y + 6, x:x + 6] = 255
+        parts[i, y:y + 6, x:x + 6] = 1
+    return ImageSet(images, torch.tensor(labels), tuple("abc"[:classes]), f"squares-{count}-{seed}", parts,
+                    np.ones(count, bool))
+
+
+@pytest.fixture
+def squares() -> ImageSet:
+    return coloured_squares()
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch, request):
+    """Tests write no cache into the checkout; one for the whole run, so that data drawn once is used again."""
+    if "notebooks" not in str(request.path):
+        monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def photos() -> Path:
+    """The folder of real photos, or a skip that says where they would be."""
+    for place in (os.environ.get("CNNVIZ_DATA"), ROOT.parent / "shared" / "datasets"):
+        if place and (Path(place) / "caltech101").is_dir():
+            return Path(place)
+    pytest.skip("no photos: set CNNVIZ_DATA to a folder that holds caltech101, or put it in ../shared/datasets")

@@ -1,0 +1,191 @@
+"""The loop against steps taken by hand; schedules against closed forms; the same seed, the same bits."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import coloured_squares
+from torch import nn
+
+from cnnviz_utils import store, training
+from cnnviz_utils.models import build_model, freeze
+from cnnviz_utils.store import fit_or_load, run_key
+from cnnviz_utils.training import TrainConfig, find_lr, fit, lr_factor, make_optimiser
+
+QUICK = TrainConfig(lr=0.02, epochs=3, batch_size=16, schedule="constant", seed=1)
+
+
+def net(seed=0, dropout=0.0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+                         nn.Dropout(dropout), nn.Linear(24, 3))
+
+
+def weights(model):
+    return torch.cat([value.double().flatten() for value in model.state_dict().values()])
+
+
+def test_one_step_is_gradient_descent_with_momentum_and_decay(squares):
+    config = TrainConfig(lr=0.1, momentum=0.9, weight_decay=0.01, epochs=2, batch_size=96, schedule="constant")
+    model, by_hand = nn.Sequential(nn.Flatten(), nn.Linear(768, 3)), nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
+    by_hand.load_state_dict(model.state_dict())
+    x, y = squares[:]
+    history = fit(model, squares, squares, config, device="cpu")
+    speed = [torch.zeros_like(p) for p in by_hand.parameters()]
+    best, best_accuracy = None, -1.0
+    for _ in range(2):
+        grads = torch.autograd.grad(F.cross_entropy(by_hand(x), y), list(by_hand.parameters()))
+        with torch.no_grad():
+            for p, v, g in zip(by_hand.parameters(), speed, grads, strict=True):
+                v.mul_(0.9).add_(g + 0.01 * p)
+                p.sub_(0.1 * v)
+            accuracy = float((by_hand(x).argmax(1) == y).double().mean())
+        if accuracy > best_accuracy:
+            best, best_accuracy = weights(by_hand), accuracy
+    torch.testing.assert_close(weights(model), best, rtol=1e-4, atol=1e-6)
+    assert max(row["valid_accuracy"] for row in history.rows) == pytest.approx(best_accuracy)
+
+
+def test_epoch_loss_is_the_mean_over_images_not_the_last_batch():
+    data = coloured_squares(40)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(768, 3))
+    x, y = data[:]
+    expected = F.cross_entropy(model(x), y).item()
+    history = fit(model, data, data, replace(QUICK, lr=1e-12, epochs=1), device="cpu")  # batches of 16, 16, 8
+    assert history.rows[0]["train_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_same_seed_same_bits_dropout_included(squares):
+    runs = []
+    for _ in range(2):
+        model = net(dropout=0.5)
+        torch.manual_seed(torch.seed() % 1000)  # whatever the global generator holds must not matter
+        fit(model, squares, squares, QUICK, device="cpu")
+        runs.append(weights(model))
+    assert torch.equal(*runs)
+    other = net(dropout=0.5)
+    fit(other, squares, squares, replace(QUICK, seed=2), device="cpu")
+    assert not torch.equal(weights(other), runs[0])
+
+
+def test_training_leaves_the_global_generator_alone(squares):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    fit(net(dropout=0.5).train(), squares, squares, replace(QUICK, epochs=1), device="cpu")
+    torch.manual_seed(5)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_learns_and_keeps_the_best_epoch(squares):
+    model, valid = net(), coloured_squares(60, seed=9)
+    history = fit(model, squares, valid, replace(QUICK, epochs=12, lr=0.1), device="cpu")
+    accuracies = [row["valid_accuracy"] for row in history.rows]
+    assert max(accuracies) > 0.8
+    assert history.best_epoch == 1 + accuracies.index(max(accuracies))
+    with torch.no_grad():
+        now = float((model.eval()(valid[:][0]).argmax(1) == valid.labels).double().mean())
+    assert now == pytest.approx(max(accuracies))
+
+
+def test_a_loss_that_explodes_is_an_error_that_says_where(squares):
+    with pytest.raises(FloatingPointError, match=r"epoch 1 .*learning rate 1e\+30"):
+        fit(net(), squares, squares, replace(QUICK, lr=1e30), device="cpu")
+
+
+@pytest.mark.parametrize(("schedule", "closed_form"), [
+    ("constant", lambda t, e: 1.0), ("step", lambda t, e: 0.5 ** (e // 3)),
+    ("cosine", lambda t, e: 0.5 * (1 + math.cos(math.pi * t))),
+])
+def test_schedules_follow_their_closed_form(schedule, closed_form):
+    config = TrainConfig(schedule=schedule, step_size=3, gamma=0.5, epochs=10)
+    for step in range(0, 50, 7):
+        assert lr_factor(config, step, 5) == pytest.approx(closed_form(step / 50, step // 5))
+
+
+def test_one_cycle_rises_to_the_peak_at_a_quarter_and_falls_to_nearly_nothing():
+    factors = [lr_factor(TrainConfig(epochs=10), step, 10) for step in range(100)]
+    assert factors[0] == pytest.approx(1 / 25) and factors[25] == pytest.approx(1.0) and factors[-1] < 0.01
+    assert factors[:26] == sorted(factors[:26]) and factors[25:] == sorted(factors[25:], reverse=True)
+
+
+def test_parts_learn_at_their_own_rates_and_frozen_ones_are_left_out():
+    model = freeze(build_model("small_resnet", 3), "stem")
+    optimiser = make_optimiser(model, TrainConfig(lr=0.1, lrs=(("stage1", 0.001), ("head", 1.0))))
+    rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
+    found = {name.split(".")[0]: rate.get(id(p)) for name, p in model.named_parameters()}
+    assert found == {"stem": None, "stage1": 0.001, "stage2": 0.1, "stage3": 0.1, "head": 1.0}
+
+
+def test_class_weights_and_balanced_sampling_help_the_rare_class():
+    data = coloured_squares(120)
+    rare = data.subset([i for i in range(120) if data.labels[i] != 2 or i < 12])
+    recall = {}
+    for name, extra in {"plain": {}, "weights": {"class_weights": "balanced"}, "sampling": {"balanced_sampling": True}}.items():
+        model = net()
+        fit(model, rare, rare, replace(QUICK, epochs=2, lr=0.05, **extra), device="cpu")
+        with torch.no_grad():
+            answers = model.eval()(data[:][0]).softmax(1)[data.labels == 2, 2]
+        recall[name] = float(answers.mean())
+    assert recall["weights"] > recall["plain"] and recall["sampling"] > recall["plain"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("lr", 0.0), ("optimiser", "sgdd"), ("momentum", 1.0), ("epochs", 0),
+                                               ("schedule", "none"), ("amp", "half"), ("class_weights", "equal")])
+def test_bad_settings_are_named(field, value):
+    with pytest.raises(ValueError, match=field):
+        TrainConfig(**{field: value})
+
+
+def test_bfloat16_on_the_cpu_stays_close_to_float32(squares):
+    losses = [fit(net(), squares, squares, replace(QUICK, amp=amp), device="cpu").frame().train_loss for amp in ("off", "bfloat16")]
+    assert abs(losses[0] - losses[1]).max() < 0.05
+
+
+def test_find_lr_leaves_the_model_alone_and_finds_a_rate_that_learns(squares):
+    model = net()
+    before = weights(model)
+    curve = find_lr(model, squares, QUICK, device="cpu")
+    assert torch.equal(weights(model), before)
+    assert curve.lrs == sorted(curve.lrs) and len(curve.lrs) == len(curve.losses) > 20
+    assert 1e-4 < curve.suggestion < 10
+    history = fit(model, squares, squares, replace(QUICK, lr=min(curve.suggestion, 1.0)), device="cpu")
+    assert history.rows[-1]["train_loss"] < math.log(3)
+
+
+# ---------------------------------------------------------------- the store
+
+def test_a_run_is_made_once(squares, tmp_path, monkeypatch):
+    first, second = net(), net()
+    history = fit_or_load(first, squares, squares, QUICK, "cpu", tmp_path)
+    monkeypatch.setattr(store, "fit", lambda *a, **k: pytest.fail("trained again"))
+    again = fit_or_load(second, squares, squares, QUICK, "cpu", tmp_path)
+    assert torch.equal(weights(first), weights(second)) and history.rows == again.rows
+
+
+@pytest.mark.parametrize("file", ["weights.safetensors", "history.json"])
+def test_a_damaged_entry_is_trained_again(squares, tmp_path, file):
+    first, second = net(), net()
+    fit_or_load(first, squares, squares, QUICK, "cpu", tmp_path)
+    [path] = tmp_path.glob(f"*/{file}")
+    path.write_bytes(b"not what it was")
+    fit_or_load(second, squares, squares, QUICK, "cpu", tmp_path)
+    assert torch.equal(weights(first), weights(second))
+
+
+def test_the_key_changes_with_whatever_changes_the_result(squares):
+    base = run_key(net(), squares, squares, QUICK)
+    assert base == run_key(net(), squares, squares, QUICK)
+    frozen = net()
+    frozen[0].requires_grad_(False)
+    others = [run_key(net(seed=1), squares, squares, QUICK), run_key(net(), squares, squares, replace(QUICK, lr=0.03)),
+              run_key(net(), coloured_squares(seed=3), squares, QUICK), run_key(frozen, squares, squares, QUICK)]
+    assert len({base, *others}) == 5
+
+
+def test_training_code_is_part_of_the_key(squares, monkeypatch):
+    base = run_key(net(), squares, squares, QUICK)
+    monkeypatch.setattr(store.inspect, "getsource", lambda module: "other code")
+    assert run_key(net(), squares, squares, QUICK) != base
+    assert training.__name__.endswith("training")
