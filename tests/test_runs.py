@@ -1,0 +1,182 @@
+"""Runs that succeed, and every way to fail: each with its sentence, its exit code, and nothing half-written."""
+
+import json
+from pathlib import Path
+
+import nbformat
+import pytest
+from typer.testing import CliRunner
+
+from cnnviz_utils import cli, lessons, paths
+from cnnviz_utils.lessons import Parameter, UsageError, convert, parse_parameters
+from cnnviz_utils.records import RECORD, Claim, plain, record
+
+PARAMETERS = "n: int = 3  # how many\nlr: float = 0.1  # step\nname: str = 'bee'\nflag: bool = False\nsizes: list = [1, 2]"
+RECORDING = ("from cnnviz_utils.records import Claim, record\n"
+             "record('01_first', {'n': n}, [Claim('n is at most 5', f'n = {n}', n <= 5)])")
+
+
+def lesson_file(folder: Path, name: str, *cells: str) -> None:
+    md, code = nbformat.v4.new_markdown_cell, nbformat.v4.new_code_cell
+    first = [md(f"# {name[:2]} · What is it?"), code(PARAMETERS, metadata={"tags": ["parameters"]}), md("## Part one")]
+    notebook = nbformat.v4.new_notebook(cells=first + [code(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+
+
+@pytest.fixture
+def course(tmp_path, monkeypatch):
+    """A course of two tiny lessons, and a function that calls the command in it: (exit code, output)."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles" / "quick.yaml").write_text("description: as they are\n")
+    (tmp_path / "profiles" / "big.yaml").write_text("all: {n: 9}\nlessons: {02_second: {lr: 1}}\n")
+    lesson_file(tmp_path, "01_first", "x = n * 2\nx", RECORDING)
+    lesson_file(tmp_path, "02_second", "import os\nassert os.path.exists('02_second.ipynb')  # it runs in its own folder", "lr")
+    for module in (paths, lessons):
+        monkeypatch.setattr(module, "course_root", lambda: tmp_path)
+
+    def call(*words):
+        result = CliRunner().invoke(cli.app, [*words, "--out", str(tmp_path / "out")] if words[0] == "run" else list(words))
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result.exit_code, result.output + (result.stderr or "")
+
+    call.folder = tmp_path
+    return call
+
+
+def test_a_course_that_holds_ends_with_zero_and_leaves_everything(course):
+    code, output = course("run")
+    out = course.folder / "out"
+    assert code == 0, output
+    assert {p.name for p in out.iterdir()} == {"index.html"} | {f"{n}{e}" for n in ("01_first", "02_second")
+                                                               for e in (".html", ".ipynb", ".metrics.json")}
+    facts = json.loads((out / "01_first.metrics.json").read_text())
+    assert facts["parameters"]["n"] == 3 and facts["metrics"] == {"n": 3} and facts["claims"][0]["holds"] is True
+    assert {"torch", "python", "processor", "seconds", "commit"} <= set(facts["provenance"])
+    index = (out / "index.html").read_text()
+    assert "01 · What is it?" in index and "1 of 1 claims hold" in index
+    assert "01_first" in output and "Part one" in output and "1 of 1 claims hold" in output
+
+
+def test_parameters_reach_the_notebook_and_a_broken_claim_ends_with_one(course):
+    code, output = course("run", "1", "-p", "n=7")
+    assert code == 1 and "does not hold: n is at most 5 (n = 7)" in output
+    facts = json.loads((course.folder / "out" / "01_first.metrics.json").read_text())
+    assert facts["parameters"]["n"] == 7 and facts["changed"] == ["n"]
+    executed = nbformat.read(course.folder / "out" / "01_first.ipynb", 4)
+    assert "14" in str(executed.cells[4].outputs)
+
+
+def test_a_profile_sets_parameters_and_its_broken_claims_are_told_not_fatal(course):
+    code, output = course("run", "--profile", "big")
+    assert code == 0 and "does not hold" in output
+    facts = json.loads((course.folder / "out" / "02_second.metrics.json").read_text())
+    assert facts["parameters"]["n"] == 9 and facts["parameters"]["lr"] == 1.0
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["3"], "no lesson is called '3'"), (["frist"], "did you mean '01_first'"), (["s"], "could be"),
+    (["--profile", "quik"], "did you mean 'quick'"), (["-p", "m=1"], "no chosen lesson has a parameter 'm'"),
+    (["-p", "n=2.5"], "'n' is int, not '2.5'"), (["-p", "n=many"], "'n' is int, not 'many'"), (["-p", "flag=1"], "'flag' is bool"),
+    (["-p", "sizes=3"], "'sizes' is list"),
+])
+def test_what_does_not_exist_is_refused_before_anything_runs(course, words, message):
+    code, output = course("run", *words)
+    assert code == 2 and message in output and "Traceback" not in output
+    assert not (course.folder / "out").exists()
+
+
+def test_a_profile_with_a_misspelt_parameter_is_refused(course):
+    (course.folder / "profiles" / "odd.yaml").write_text("lessons: {01_first: {sise: 3}}\n")
+    code, output = course("run", "--profile", "odd")
+    assert code == 2 and "01_first has no parameter 'sise'" in output and "sizes" in output
+
+
+@pytest.mark.parametrize(("cell", "message"), [
+    ("raise ValueError('no photos in that folder')", "raised ValueError: no photos in that folder"),
+    ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "kernel died"),
+    ("import time\ntime.sleep(60)", "took longer than 2 seconds"),
+])
+def test_a_lesson_that_fails_says_how_and_the_others_still_run(course, cell, message):
+    lesson_file(course.folder, "01_first", "1 + 1", cell, RECORDING)
+    code, output = course("run", "--timeout", "2")
+    out = course.folder / "out"
+    assert code == 3 and message in output and "Traceback" not in output
+    assert not (out / "01_first.html").exists() and (out / "02_second.html").exists()
+    assert "01_first" in (out / "index.html").read_text()
+    assert (out / "01_first.failed.ipynb").exists()
+
+
+def test_an_older_page_survives_a_failure_and_a_success_removes_the_failed_one(course):
+    course("run", "1")
+    good = (course.folder / "out" / "01_first.html").read_text()
+    original = (course.folder / "notebooks" / "01_first.ipynb").read_text()
+    lesson_file(course.folder, "01_first", "raise KeyError('x')")
+    assert course("run", "1")[0] == 3
+    assert (course.folder / "out" / "01_first.html").read_text() == good
+    (course.folder / "notebooks" / "01_first.ipynb").write_text(original)
+    assert course("run", "1")[0] == 0 and not (course.folder / "out" / "01_first.failed.ipynb").exists()
+
+
+def test_execute_stores_outputs_with_clean_metadata(course):
+    assert course("execute", "1")[0] == 0
+    notebook = nbformat.read(course.folder / "notebooks" / "01_first.ipynb", 4)
+    assert [c.execution_count for c in notebook.cells if c.cell_type == "code"] == [1, 2, 3]
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert all(set(c.metadata) <= {"tags"} for c in notebook.cells)
+    assert RECORD in notebook.cells[-1].outputs[0].data
+    before = (course.folder / "notebooks" / "01_first.ipynb").read_bytes()
+    course("execute", "1")
+    assert (course.folder / "notebooks" / "01_first.ipynb").read_bytes() == before
+
+
+def test_two_words_after_p_as_the_readme_has_it(course, monkeypatch, capsys):
+    monkeypatch.setattr(cli.sys, "argv", ["cnnviz", "run", "1", "-p", "n", "4", "--out", str(course.folder / "out")])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 0
+    assert json.loads((course.folder / "out" / "01_first.metrics.json").read_text())["parameters"]["n"] == 4
+
+
+def test_lessons_and_data_are_listed(course, tmp_path):
+    code, output = course("lessons")
+    assert code == 0 and "n: int = 3  how many" in output
+    code, output = course("data", "--root", str(tmp_path))
+    assert code == 0 and "menagerie: here" in output and "caltech101: missing" in output
+    assert course("data", "caltech101", "--root", str(tmp_path))[0] == 1
+    assert course("data", "caltech11", "--root", str(tmp_path))[0] == 2
+
+
+def test_copy_never_overwrites(course, tmp_path):
+    assert course("copy", str(tmp_path / "mine"))[0] == 0 and len(list((tmp_path / "mine").iterdir())) == 2
+    assert course("copy", str(tmp_path / "mine"))[0] == 2
+
+
+@pytest.mark.parametrize(("text", "kind", "expected"), [
+    ("3", "int", 3), ("3", "float", 3.0), ("1e-3", "float", 0.001), ("true", "bool", True), ("False", "bool", False),
+    ("bee", "str", "bee"), ("7", "str", "7"), ("(1, 2)", "list", [1, 2]), ("none", "int | None", None), ("[1]", "list[int]", [1]),
+])
+def test_values_take_the_declared_type(text, kind, expected):
+    value = convert(text, Parameter("p", kind, None, ""), "lesson")
+    assert value == expected and type(value) is type(expected)
+
+
+def test_a_parameters_cell_holds_annotated_literals_only():
+    found = parse_parameters(PARAMETERS, "x")
+    assert found["lr"].value == 0.1 and found["lr"].meaning == "step" and found["sizes"].kind == "list"
+    for bad in ("n = 3", "n: int = 1 + x", "import os"):
+        with pytest.raises(UsageError, match="line 1"):
+            parse_parameters(bad, "x")
+
+
+def test_a_record_is_plain_json_and_refuses_what_is_not(capsys):
+    import numpy as np
+    import torch
+
+    assert plain({"a": torch.tensor([1.5]), "b": np.float32(2), "c": float("nan"), 3: (True, None)}) == \
+        {"a": [1.5], "b": 2.0, "c": None, "3": [True, None]}
+    with pytest.raises(TypeError, match="not set"):
+        plain({"a": {1, 2}})
+    record("x", {}, [Claim("<b>bold</b>", "1 & 2", False)])
