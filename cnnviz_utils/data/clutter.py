@@ -136,7 +136,7 @@ def coral(canvas: Canvas, at: Spot) -> None:
     x, y, scale, turn, horizon, tint = at
     y, front = _foot(y, horizon), horizon is None
     colour = _shade(((0.85, 0.48, 0.45), (0.80, 0.55, 0.68), (0.90, 0.68, 0.42))[int(turn * 2.999)], tint)
-    knots = []
+    knots = [(x, y + 0.08 * scale, 0.032 * scale)]
     for lean in (-38, 4, 42):
         a = radians(lean - 90 + 20 * turn)
         knots += [(x, y, 0.028 * scale), (x + 0.17 * scale * cos(a), y + 0.17 * scale * sin(a), 0.022 * scale)]
@@ -166,7 +166,7 @@ def minnow(canvas: Canvas, at: Spot) -> None:
 def ray(canvas: Canvas, at: Spot) -> None:
     x, _y, scale, turn, _horizon, tint = at
     foot = x + 0.5 * (turn - 0.5)
-    _put(canvas, "stroke", [(x, -0.05, 0.03), (foot, 0.75, 0.10 * scale)], _shade((0.80, 0.93, 0.95), tint), 0.18)
+    _put(canvas, "stroke", [(x, -0.05, 0.03), (foot, 1.2, 0.12 * scale)], _shade((0.80, 0.93, 0.95), tint), 0.13)
 
 
 def cloud(canvas: Canvas, at: Spot) -> None:

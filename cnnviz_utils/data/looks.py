@@ -122,6 +122,6 @@ def pattern(look: Look, stand: Stand, x: Array, y: Array) -> Array | None:
         radius = np.float32(0.3) + np.float32(0.05) * np.sin(row * 2 + np.floor(u / step))
         return cover((np.sqrt(du * du + dv * dv) - radius) * (step * unit))
     tile = cloud_tile(128, 2)
-    at = np.float32(105 / look.grain)
+    at = np.float32(150 / look.grain)
     height = tile[(v * at).astype(np.int32) & 255, (u * at).astype(np.int32) & 255]
     return cover((np.float32(0.02) - height) * (np.float32(0.55) * unit))
