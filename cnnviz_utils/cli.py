@@ -22,7 +22,8 @@ def fail(message: object, code: int) -> None:
 @app.command()
 def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")] = None,
         profile: Annotated[str, typer.Option(help="A file of profiles/.")] = "quick",
-        parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE", help=PARAMETER_HELP)] = None,
+        parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE",
+                                                            help=PARAMETER_HELP)] = None,
         out: Annotated[Path | None, typer.Option(help="Where pages go; by default reports/, or reports/PROFILE.")] = None,
         timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800) -> None:
     """Run lessons and write their pages, metrics and an index."""

@@ -17,9 +17,9 @@ from pygments.formatters import HtmlFormatter
 from cnnviz_utils.paths import PACKAGE
 
 TEMPLATES = PACKAGE / "templates"
-FORBIDDEN = ("script", "iframe", "object", "embed", "link", "meta", "base", "form", "button", "textarea", "select", "frame",
-             "frameset", "applet", "audio", "video", "source", "track", "portal", "template", "noscript", "dialog", "foreignobject",
-             "animate", "set", "use")
+FORBIDDEN = ("script", "iframe", "object", "embed", "link", "meta", "base", "form", "button", "textarea", "select",
+             "frame", "frameset", "applet", "audio", "video", "source", "track", "portal", "template", "noscript",
+             "dialog", "foreignobject", "animate", "set", "use")
 ADDRESSES = ("href", "src", "xlink:href", "action", "formaction", "data", "poster", "background", "srcset", "ping", "cite",
              "longdesc", "manifest", "codebase")
 
@@ -142,7 +142,8 @@ def write_index(out: Path) -> Path:
     failed = [f'<li><h2>{html.escape(p.name.removesuffix(".failed.ipynb"))}</h2><p class="bad"><strong>✗ did not run to its '
               f"end</strong>; as far as it came: {html.escape(p.name)}</p></li>" for p in sorted(out.glob("*.failed.ipynb"))]
     first = found[0]["provenance"] if found else {}
-    foot = " · ".join(f"{k} {first[k]}" for k in ("cnnviz", "commit", "torch", "torchvision", "python", "processor") if first.get(k))
+    shown = ("cnnviz", "commit", "torch", "torchvision", "python", "processor")
+    foot = " · ".join(f"{k} {first[k]}" for k in shown if first.get(k))
     page = (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
             f'initial-scale=1"><title>cnnviz: the course</title><style>{(TEMPLATES / "style.css").read_text()}</style></head>'
             f'<body><main class="index"><h1>How convolutional networks are trained, and what they see</h1>'

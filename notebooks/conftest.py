@@ -7,7 +7,7 @@ from pathlib import Path
 import nbval.plugin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from tolerance import close, same_shape  # noqa: E402
+from tolerance import close, same_shape
 
 RECORD = "application/vnd.cnnviz.record+json"
 compare_exactly = nbval.plugin.IPyNbCell.compare_outputs

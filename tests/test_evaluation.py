@@ -8,8 +8,16 @@ import torch
 from conftest import coloured_squares
 from torch import nn
 
-from cnnviz_utils.evaluation import (calibration, classification_table, confident_mistakes, confusion, embeddings, predict,
-                                     predictions_csv, top_k)
+from cnnviz_utils.evaluation import (
+    calibration,
+    classification_table,
+    confident_mistakes,
+    confusion,
+    embeddings,
+    predict,
+    predictions_csv,
+    top_k,
+)
 
 LOGITS = torch.tensor([[3.0, 1, 0], [0, 2, 1], [0, 1, 2], [2, 1, 0], [1, 2, 0], [0, 3, 1]])
 LABELS = torch.tensor([0, 1, 1, 0, 0, 2])

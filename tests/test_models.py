@@ -6,8 +6,17 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from cnnviz_utils.models import (BY_HAND, TORCHVISION, build_model, count_parameters, freeze, imagenet_weights, layer_names,
-                                 learning, unfreeze)
+from cnnviz_utils.models import (
+    BY_HAND,
+    TORCHVISION,
+    build_model,
+    count_parameters,
+    freeze,
+    imagenet_weights,
+    layer_names,
+    learning,
+    unfreeze,
+)
 from cnnviz_utils.networks import Normalise, ResNet
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

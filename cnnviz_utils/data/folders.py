@@ -12,8 +12,8 @@ import torch
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from scipy.io import loadmat
 
-from cnnviz_utils.files import atomic_folder
 from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.files import atomic_folder
 from cnnviz_utils.paths import cache_root
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
