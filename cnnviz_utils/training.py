@@ -176,14 +176,16 @@ def fit(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto
                 for group in optimiser.param_groups:
                     group["lr"] = group["peak"] * lr_factor(config, step, steps)
                 with autocast(device, config.amp):
-                    logits = model(images)
-                    loss = loss_of(logits, labels, config, weights)
+                    output = model(images)
+                    loss = loss_of(output, labels, config, weights)
+                logits = output[0] if isinstance(output, tuple) else output
                 optimiser.zero_grad(set_to_none=True)
                 scaler.scale(loss).backward()
                 skipped += advance(optimiser, scaler, config)
                 step += 1
-                totals += torch.stack([loss.detach() * len(labels), ((logits[0] if isinstance(logits, tuple) else logits).argmax(1) == labels).sum(),
-                                       torch.tensor(len(labels), device=device)]).double()
+                right = (logits.argmax(1) == labels).sum()
+                totals += torch.stack([loss.detach().double() * len(labels), right.double(),
+                                       torch.tensor(float(len(labels)), device=device, dtype=torch.float64)])
             train_loss, right, seen = totals.tolist()
             if not math.isfinite(train_loss):
                 raise FloatingPointError(f"the loss became {train_loss} in epoch {epoch} (steps {step_before + 1} to "
@@ -230,7 +232,7 @@ def find_lr(model: nn.Module, train, config: TrainConfig, low: float = 1e-5, hig
     lrs, losses, smooth = [], [], 0.0
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(config.seed)
-        for step, (images, labels) in zip(range(steps), endless(train, config, generator, device)):
+        for step, (images, labels) in zip(range(steps), endless(train, config, generator, device), strict=False):
             lr = low * (high / low) ** (step / (steps - 1))
             for group in optimiser.param_groups:
                 group["lr"] = lr

@@ -53,6 +53,10 @@ def test_form(path):
     assert len([o for c in code for o in c.outputs if RECORD in o.get("data", {})]) == 1
 
 
+def test_lessons_have_their_own_kind_of_name(path):
+    assert re.fullmatch(r"[0-9]{2}_[a-z0-9_]+", path.stem)
+
+
 def test_cells_are_short(path):
     _, code = read(path)
     lengths = sorted(c.source.count("\n") + 1 for c in code if "record(" not in c.source and "import" not in c.source)
