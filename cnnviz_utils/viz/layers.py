@@ -32,14 +32,10 @@ class LayerGradients:
 def looking(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no gradients inside, whatever the caller's contexts are; all as before afterwards.
 
-    Inference mode is switched off, because its tensors can never have gradients. Autocast's cache is emptied: weights
-    it cast while gradients were off would otherwise silently lose theirs in the caller's next forward pass.
+    Inference mode is switched off, because its tensors can never have gradients.
     """
     with evaluating(model), torch.inference_mode(False), torch.no_grad():
-        try:
-            yield
-        finally:
-            torch.clear_autocast_cache()
+        yield
 
 
 def check_images(images: Tensor) -> Tensor:

@@ -1,0 +1,88 @@
+"""Receptive fields: which pixels can reach one place of a layer's map."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from cnnviz_utils.viz.layers import looking
+from cnnviz_utils.viz.tape import Step, record
+
+
+@dataclass(frozen=True)
+class Field:
+    """Place (y, x) of the map sees `size` pixels from `start + y * stride` on; each a pair (vertical, horizontal).
+
+    Places near the border see less than `size`, because the padding is not image. image: its height and width.
+    """
+
+    size: tuple[int, int]
+    stride: tuple[int, int]
+    start: tuple[int, int]
+    image: tuple[int, int]
+
+    def box(self, y: int, x: int) -> tuple[int, int, int, int]:
+        """Top, left, bottom, right in pixels. At the border the box is moved, not cut: all are of one size."""
+        sizes = [min(s, full) for s, full in zip(self.size, self.image, strict=True)]
+        first = [max(0, min(self.start[i] + (y, x)[i] * self.stride[i], self.image[i] - sizes[i])) for i in (0, 1)]
+        return first[0], first[1], first[0] + sizes[0], first[1] + sizes[1]
+
+
+def receptive_field(model: nn.Module, layer: str, size: tuple[int, int], channels: int = 3) -> Field:
+    """The receptive field of a layer's places, for images of size (H, W), by walking up through the network once.
+
+    Convolution and pooling widen it: by (k - 1) * dilation steps of the stride so far; where ways join, the widest
+    counts; behind global pooling or a linear layer it is the whole image.
+
+    Raises:
+        ValueError: ways of different strides join.
+
+    Araujo et al. 2019, Computing receptive fields of convolutional neural networks.
+    """
+    parameter = next(model.parameters())
+    blank = torch.zeros(1, channels, *size, dtype=parameter.dtype, device=parameter.device)
+    recording = record(model, blank, layer)
+    fields = {id(recording.pixels): Field((1, 1), (1, 1), (0, 0), tuple(size))}
+    with looking(model):
+        for step in recording.steps:
+            below = [fields[id(x)] for x in step.inputs]
+            fields[id(step.output)] = _above(step, below)
+    return fields[recording.top]
+
+
+def _above(step: Step, below: list[Field]) -> Field:
+    image = below[0].image
+    if step.name == "conv2d":
+        kernel = tuple(step.argument(1, "weight").shape[2:])
+        return _widen(below[0], kernel, *(step.argument(i, n, d) for i, n, d in _CONV))
+    if step.name in ("max_pool2d", "avg_pool2d"):
+        kernel = step.argument(1, "kernel_size")
+        stride = step.argument(2, "stride") or kernel
+        dilation = step.argument(4, "dilation", 1) if step.name == "max_pool2d" else 1
+        return _widen(below[0], kernel, stride, step.argument(3, "padding", 0), dilation)
+    if step.name in ("adaptive_avg_pool2d", "adaptive_max_pool2d", "linear", "mean", "flatten"):
+        return Field(image, (0, 0), (0, 0), image)
+    return _join(below)
+
+
+_CONV = [(3, "stride", 1), (4, "padding", 0), (5, "dilation", 1)]
+
+
+def _widen(field: Field, kernel, stride, padding, dilation) -> Field:
+    pair = lambda value: (value, value) if isinstance(value, int) else tuple(value)
+    kernel, stride, padding, dilation = map(pair, (kernel, stride, padding, dilation))
+    return Field(
+        tuple(field.size[i] + (kernel[i] - 1) * dilation[i] * field.stride[i] for i in (0, 1)),
+        tuple(field.stride[i] * stride[i] for i in (0, 1)),
+        tuple(field.start[i] - padding[i] * field.stride[i] for i in (0, 1)),
+        field.image,
+    )
+
+
+def _join(below: list[Field]) -> Field:
+    """From the first pixel that any of them sees to the last."""
+    if len({field.stride for field in below}) > 1:
+        raise ValueError("no receptive field: ways of different strides join here")
+    start = tuple(min(field.start[i] for field in below) for i in (0, 1))
+    end = tuple(max(field.start[i] + field.size[i] for field in below) for i in (0, 1))
+    return Field(tuple(end[i] - start[i] for i in (0, 1)), below[0].stride, start, below[0].image)

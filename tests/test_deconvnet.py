@@ -1,0 +1,224 @@
+"""The deconvnet: each step is the adjoint of its forward step; the whole against hand-written networks and the rule."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+import torchvision
+from captum.attr import Deconvolution
+from torch import nn
+from torch.nn import functional as F
+
+from cnnviz_utils.viz.deconvnet import deconvnet, descend, transposed_conv, unpool
+from cnnviz_utils.viz.filters import feature_maps
+from cnnviz_utils.viz.gradients import channel_gradient, input_gradient, keep_strongest
+from cnnviz_utils.viz.tape import record
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def network(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        options = {"init_weights": False} if name == "googlenet" else {}
+        model = getattr(torchvision.models, name)(weights=None, num_classes=10, **options)
+        for module in model.modules():  # statistics of BatchNorm that are not 0 and 1
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_var.uniform_(0.5, 2)
+                module.weight.data.uniform_(0.5, 2)
+    return model.eval()
+
+
+@pytest.mark.parametrize(("kernel", "stride", "padding"), [(2, 2, 0), (3, 2, 0), (3, 2, 1), (3, 1, 1)])
+def test_unpooling_is_the_adjoint_of_pooling(kernel, stride, padding):
+    """<Px, y> = <x, P'y>, P being linear once the switches are fixed; also where windows overlap."""
+    x, other = random(2, 4, 15, 13).double(), random(2, 4, 15, 13, seed=1).double()
+    pooled, switches = F.max_pool2d(x, kernel, stride, padding, return_indices=True)
+    pool = lambda images: images.flatten(2).gather(2, switches.flatten(2)).view_as(pooled)
+    assert torch.equal(pool(x), pooled)
+    y = random(*pooled.shape, seed=2).double()
+    up = unpool(y, switches, (15, 13))
+    torch.testing.assert_close((pool(other) * y).sum(), (other * up).sum(), rtol=1e-12, atol=0)
+    theirs = F.max_unpool2d(y, switches, kernel, stride, padding, output_size=(15, 13))
+    overlaps = stride < kernel
+    assert torch.equal(theirs, up) is not overlaps  # why MaxUnpool2d is not used
+
+
+@pytest.mark.parametrize("settings", [
+    {}, {"stride": 2}, {"stride": 2, "padding": 1}, {"stride": (1, 3), "padding": (2, 0), "dilation": 2}, {"groups": 2},
+])  # fmt: skip
+def test_the_transposed_convolution_is_the_adjoint_of_the_convolution(settings):
+    weight = random(6, 4 // settings.get("groups", 1), 3, 3).double() - 0.5
+    for size in [(15, 13), (16, 14)]:  # both give the same output size at stride 2
+        x = random(2, 4, *size, seed=1).double()
+        down = F.conv2d(x, weight, **settings)
+        y = random(*down.shape, seed=2).double() - 0.5
+        up = transposed_conv(y, weight, size, **settings)
+        torch.testing.assert_close((down * y).sum(), (x * up).sum(), rtol=1e-10, atol=0)
+
+
+class EveryStep(nn.Module):
+    """Everything that `descend` can undo but the ReLU: there it must be the ordinary gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Conv2d(3, 6, 3, 2, 1)
+        self.two = nn.Conv2d(6, 6, 1)
+        self.norm = nn.BatchNorm2d(6)
+        self.drop = nn.Dropout2d(0.5)
+        self.head = nn.Linear(12 * 6, 7)
+
+    def forward(self, x):
+        x = (x - torch.full((1, 3, 1, 1), 0.4)) / torch.tensor([0.1, 0.2, 0.3])[:, None, None]
+        x = F.max_pool2d(self.one(x), 3, 2)
+        x = torch.cat([x, 2 * self.norm(self.two(x)) - x], 1)
+        x = F.avg_pool2d(self.drop(x), 3, 2, 1)
+        x += x * 0.5
+        y = F.adaptive_avg_pool2d(x, (2, 3)) + x.mean((2, 3), keepdim=True)
+        return self.head(y.flatten(1))
+
+
+def test_without_relus_it_is_the_gradient():
+    model, images = EveryStep().eval(), random(2, 3, 33, 29)
+    y = random(2, 7, seed=1) - 0.5
+    pixels = images.clone().requires_grad_()
+    expected = torch.autograd.grad(model(pixels), pixels, y)[0]
+    torch.testing.assert_close(descend(record(model, images, "head"), y), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_shortcuts_with_a_relu_by_hand():
+    """x -> conv a -> relu -> conv b -> + relu's input: the signal comes down both ways, and only then meets a ReLU."""
+
+    class Branching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.relu = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.ReLU()
+            self.top = nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            x = self.a(x)
+            return self.top(self.relu(self.b(self.relu(x)) + x))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        model = Branching().eval()
+    images = random(2, 3, 12, 12)
+    relu = lambda signal: signal.clamp(min=0)
+    signal = keep_strongest(model(images).detach(), 2)
+    signal = relu(F.conv_transpose2d(signal, model.top.weight))
+    signal = signal + relu(F.conv_transpose2d(signal, model.b.weight))
+    by_hand = F.conv_transpose2d(signal, model.a.weight)
+    torch.testing.assert_close(deconvnet(model, images, "top", 2), by_hand, rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(channel_gradient(model, images, "top", 2), by_hand, rtol=1e-5, atol=1e-7)
+
+
+def hand_written(features, images, layer, channel):
+    """AlexNet's or VGG's convolutions, forward with switches and down again, a loop over the modules; pooling undone
+    plane by plane."""
+    inputs, switches, x = [], [], images
+    for module in features[: layer + 1]:
+        inputs.append(x)
+        if isinstance(module, nn.MaxPool2d):
+            x, where = F.max_pool2d(x, module.kernel_size, module.stride, return_indices=True)
+        else:
+            x, where = module(x), None
+        switches.append(where)
+    signal = torch.zeros_like(x)
+    for i in range(len(x)):
+        place = divmod(int(x[i, channel].argmax()), x.shape[-1])
+        signal[i, channel][place] = x[i, channel][place]
+    for module, below, where in list(zip(features, inputs, switches, strict=False))[::-1]:
+        if isinstance(module, nn.ReLU):
+            signal = signal.clamp(min=0)
+        elif isinstance(module, nn.MaxPool2d):
+            up = torch.zeros_like(below).flatten(2)
+            for i, c in (signal.flatten(2) != 0).any(2).nonzero().tolist():
+                up[i, c].index_put_((where[i, c],), signal[i, c], accumulate=True)
+            signal = up.view_as(below)
+        else:
+            signal = torch.nn.grad.conv2d_input(below.shape, module.weight, signal, module.stride, module.padding)
+    return signal.detach()
+
+
+@pytest.mark.parametrize(("name", "layer"), [("alexnet", 12), ("alexnet", 8), ("vgg11", 12), ("vgg11", 18)])
+def test_equals_a_hand_written_network(name, layer):
+    model, images = network(name), random(2, 3, 67, 71)
+    channel = int(feature_maps(model, images, f"features.{layer}").sum((0, 2, 3)).argmax())  # one that is not silent
+    by_hand = hand_written(copy.deepcopy(model.features).apply(not_in_place), images, layer, channel)
+    assert float(by_hand.abs().max()) > 0
+    ours = deconvnet(model, images, f"features.{layer}", channel)
+    assert float((ours - by_hand).abs().max()) <= 1e-6 * float(by_hand.abs().max())
+
+
+def not_in_place(module):
+    if isinstance(module, nn.ReLU):
+        module.inplace = False
+
+
+@pytest.mark.parametrize(("name", "layer"), [
+    ("alexnet", "features.12"), ("alexnet", "classifier.4"), ("vgg11_bn", "features.14"), ("resnet18", "maxpool"),
+    ("resnet18", "layer1"), ("resnet18", "layer3.0.bn2"), ("resnet18", "layer4.1.relu"), ("resnet18", "fc"),
+    ("resnet50", "layer2"), ("densenet121", "features.denseblock2"), ("googlenet", "inception4a"),
+])  # fmt: skip
+def test_equals_the_rule_of_one_line(name, layer):
+    """Explicit and without any gradient, against autograd with another backward rule for ReLU."""
+    model, images = network(name), random(2, 3, 96, 96)
+    explicit = deconvnet(model, images, layer)
+    by_rule = channel_gradient(model, images, layer)
+    largest = float(by_rule.abs().max())
+    assert largest > 0
+    torch.testing.assert_close(explicit, by_rule, rtol=1e-4, atol=1e-5 * largest)
+
+
+def test_captum_agrees_where_nothing_branches_and_not_where_it_does():
+    """Its hook on a ReLU changes what the other branch of the ReLU's input gets as well."""
+    class Plain(nn.Sequential):
+        pass
+
+    class Branching(nn.Sequential):
+        def forward(self, x):
+            x = self[0](x)
+            return (self[2](self[1](x)) + x).mean((2, 3))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, padding=1)]
+    heads = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    images, errors = random(2, 3, 16, 16), []
+    for model in (Plain(*layers, *heads), Branching(*layers)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Captum announces its hooks
+            theirs = Deconvolution(model).attribute(images, target=3).detach()
+        ours = input_gradient(model, images, 3, rule="deconvnet")
+        errors.append(float((ours - theirs).abs().max() / ours.abs().max()))
+    one = torch.zeros(2, 8, 16, 16)
+    one[:, 3] = 1 / 256
+    down = lambda signal, conv: F.conv_transpose2d(signal, conv.weight, padding=1)
+    by_hand = down(down(one, layers[2]).clamp(min=0) + one, layers[0])
+    torch.testing.assert_close(ours, by_hand.detach(), rtol=1e-4, atol=1e-8)
+    assert errors[0] < 1e-5 and errors[1] > 0.05
+
+
+def test_a_silent_channel_is_a_zero_picture_and_channels_can_differ_by_image():
+    model, images = network("alexnet"), random(3, 3, 67, 67)
+    model.features[3].bias.data[7] = -1e3
+    assert not deconvnet(model, images, "features.4", 7).any()
+    mixed = deconvnet(model, images, "features.4", [7, 1, 2])
+    for i, channel in enumerate([7, 1, 2]):
+        alone = deconvnet(model, images[i : i + 1], "features.4", channel)[0]
+        torch.testing.assert_close(mixed[i], alone, rtol=1e-4, atol=1e-7)
+
+
+def test_leaves_no_trace_and_says_what_it_cannot_do():
+    model, images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sigmoid(), nn.Conv2d(4, 2, 1)), random(1, 3, 9, 9)
+    with pytest.raises(ValueError, match="cannot undo 'sigmoid'"):
+        deconvnet(model, images, "2")
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        deconvnet(model, images, "2", 2)
+    with pytest.raises(KeyError, match="no layer"):
+        deconvnet(model, images, "3")
+    assert model.training and not any(m._forward_hooks for m in model.modules())
+    assert all(p.grad is None for p in model.parameters())
