@@ -1,0 +1,108 @@
+"""The faster copy against the model itself; the decoder against its definition and its purpose."""
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from cnnviz_utils.viz.cams import grad_cam
+from cnnviz_utils.viz.decoder import Visualizer, decode, train_decoder
+from cnnviz_utils.viz.deconvnet import deconvnet
+from cnnviz_utils.viz.fast import fast_copy
+from cnnviz_utils.viz.filters import feature_maps
+from cnnviz_utils.viz.gradients import input_gradient
+
+
+def random(*shape, seed=0):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def network(name):
+    """With statistics and factors of BatchNorm that are not 0 and 1."""
+    options = {"init_weights": False} if name == "googlenet" else {}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = getattr(torchvision.models, name)(weights=None, num_classes=10, **options)
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 2)
+                module.weight.data.uniform_(0.5, 2)
+                module.bias.data.normal_(0, 0.1)
+    return model
+
+
+@pytest.mark.parametrize(("name", "layer", "left"), [
+    ("resnet18", "layer4", 0), ("vgg11_bn", "features", 0),
+    ("googlenet", "inception5b", 2),  # its auxiliary heads do not run
+    ("densenet121", "features.denseblock4", 62),  # its BatchNorms stand before their convolutions: most stay
+])  # fmt: skip
+def test_the_copy_gives_the_same_maps_and_the_model_stays(name, layer, left):
+    model, images = network(name).double(), random(3, 3, 64, 64).double()  # rounding could move a maximum of pooling
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    fast = fast_copy(model, images[:1])
+    assert sum(isinstance(m, nn.BatchNorm2d) for m in fast.modules()) == left
+    for ours, usual in [
+        (grad_cam(fast, images, layer, relu=False), grad_cam(model, images, layer, relu=False)),
+        (input_gradient(fast, images, rule="guided"), input_gradient(model, images, rule="guided")),
+        (deconvnet(fast, images, layer), deconvnet(model, images, layer)),
+    ]:
+        torch.testing.assert_close(ours, usual, rtol=1e-3, atol=1e-4 * float(usual.abs().max()))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert model.training and all(p.requires_grad for p in model.parameters())
+    assert not any(m._forward_hooks for m in [*model.modules(), *fast.modules()])
+
+
+def test_folding_equals_pytorchs_own():
+    model = nn.Sequential(nn.Conv2d(3, 5, 3, bias=False), nn.BatchNorm2d(5)).eval()
+    model[1].running_mean.normal_()
+    model[1].running_var.uniform_(0.5, 2)
+    fast = fast_copy(model, random(1, 3, 8, 8), channels_last=False)
+    theirs = fuse_conv_bn_eval(model[0], model[1])
+    torch.testing.assert_close(fast[0].weight, theirs.weight.detach())
+    torch.testing.assert_close(fast[0].bias, theirs.bias.detach())
+
+
+def test_a_convolution_that_is_needed_unnormalised_too_is_refused():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+            self.norm.running_mean.fill_(1.0)
+
+        def forward(self, x):
+            x = self.conv(x)
+            return (self.norm(x) + x).mean((2, 3))
+
+    with pytest.raises(ValueError, match="fold=False"):
+        fast_copy(Both(), random(1, 3, 8, 8))
+    assert fast_copy(Both(), random(1, 3, 8, 8), fold=False) is not None
+
+
+def test_the_decoder_is_what_the_source_describes_and_its_seed_is_its_own():
+    state = torch.random.get_rng_state()
+    first, again, other = Visualizer(16, seed=1), Visualizer(16, seed=1), Visualizer(16, seed=2)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert torch.equal(first.up1.weight, again.up1.weight) and not torch.equal(first.up1.weight, other.up1.weight)
+    assert first.up1.weight.shape == (16, 8, 3, 3) and first.up2.weight.shape == (8, 3, 3, 3)
+    maps = random(2, 16, 5, 6)
+    step = nn.functional.conv_transpose2d(maps, first.up1.weight, first.up1.bias, 2, 1).clamp(min=0)
+    by_hand = 1 / (1 + (-nn.functional.conv_transpose2d(step, first.up2.weight, first.up2.bias, 2, 1)).exp())
+    torch.testing.assert_close(first(maps), by_hand)
+    assert first(maps).shape == (2, 3, 4 * 5 - 3, 4 * 6 - 3)
+
+
+def test_a_trained_decoder_gives_images_back_and_an_untrained_one_does_not():
+    """Images of one colour each behind a fixed convolution, new ones for the test."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 24, 3, 2, 1), nn.ReLU())
+    images = random(96, 3, 1, 1).expand(-1, -1, 16, 16)
+    maps = feature_maps(model, images, "1")
+    trained, untrained = Visualizer(24), Visualizer(24)
+    losses = train_decoder(trained, maps[:64], images[:64], steps=200, lr=0.02)
+    assert torch.equal(losses, train_decoder(Visualizer(24), maps[:64], images[:64], steps=200, lr=0.02))
+    errors = [float((decode(d, maps[64:], (16, 16)) - images[64:]).square().mean()) for d in (trained, untrained)]
+    assert errors[0] < 0.15 * errors[1]
+    assert errors[0] < 0.15 * float(images[64:].var(0).mean())  # and far better than one picture for all
