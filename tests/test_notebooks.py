@@ -60,10 +60,10 @@ def test_lessons_have_their_own_kind_of_name(path):
 def test_cells_are_short(path):
     _, code = read(path)
     lengths = sorted(c.source.count("\n") + 1 for c in code if "record(" not in c.source and "import" not in c.source)
-    assert statistics.median(lengths) <= 8 and lengths[-1] <= 25
+    assert statistics.median(lengths) <= 7 and lengths[-1] <= 25
 
 
 def test_prose_between_code(path):
     notebook, _ = read(path)
     kinds = "".join("c" if c.cell_type == "code" else "m" for c in notebook.cells)
-    assert "cccc" not in kinds
+    assert "ccc" not in kinds
