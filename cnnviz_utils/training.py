@@ -207,16 +207,15 @@ def fit(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto
 
 @dataclass(frozen=True)
 class LrCurve:
-    """Learning rates tried and the smoothed loss at each; `suggestion` is where the loss falls fastest."""
+    """Learning rates tried and the smoothed loss at each."""
 
     lrs: list[float]
     losses: list[float]
 
     @property
     def suggestion(self) -> float:
-        lowest = max(2, min(range(len(self.losses)), key=self.losses.__getitem__))
-        slopes = [self.losses[i + 1] - self.losses[i - 1] for i in range(1, lowest)]
-        return self.lrs[1 + min(range(len(slopes)), key=slopes.__getitem__)]
+        """A tenth of the rate at which the loss is lowest: there it is still falling, and a step from overshooting."""
+        return self.lrs[min(range(len(self.losses)), key=self.losses.__getitem__)] / 10
 
 
 def find_lr(model: nn.Module, train, config: TrainConfig, low: float = 1e-5, high: float = 10.0, steps: int = 80,

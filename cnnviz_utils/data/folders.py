@@ -26,9 +26,8 @@ def open_image(path: str | Path) -> Image.Image:
     Raises ValueError, naming the file, if it cannot be read as an image.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of oddities that it then handles
-            image = ImageOps.exif_transpose(Image.open(path))
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
             if image.mode.startswith("I") or image.mode == "F":  # 16 or 32 bits: scale by the type's range
                 values = np.asarray(image, dtype=np.float64)
                 top = 65535 if image.mode.startswith("I") else max(1.0, float(values.max()))
@@ -134,7 +133,8 @@ def _decode_all(folder: Path, root: Path, files: Sequence[str], size: int, outli
             ImageDraw.Draw(mask).polygon([tuple(p) for p in polygon.T], fill=255)
             parts[i], has_mask[i] = np.asarray(fit_square(mask, size)) >= 128, True
 
-    with ThreadPoolExecutor(2) as pool:  # Pillow decodes outside the interpreter's lock
+    with warnings.catch_warnings(), ThreadPoolExecutor(2) as pool:  # Pillow decodes outside the interpreter's lock
+        warnings.simplefilter("ignore")  # and warns of oddities in files that it then handles
         list(pool.map(one, range(len(files))))
     images.flush()
     (folder / "good.json").write_text(json.dumps(good))
