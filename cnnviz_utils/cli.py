@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from cnnviz_utils.sweep.command import spread, sweep
+
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
                   help="A course in notebooks: how convolutional networks are trained, and what they see.")
 PARAMETER_HELP = "A parameter's name and value, e.g. -p seed 3; may be repeated."
@@ -128,6 +130,33 @@ def data(name: Annotated[str | None, typer.Argument(help="One data set; none: al
 
 
 @app.command()
+def pretrain(source: Annotated[str, typer.Argument(help="menagerie_source or tinyimagenet30.")] = "menagerie_source",
+             model: Annotated[str, typer.Option(help="The network, by name.")] = "small_resnet",
+             size: Annotated[int, typer.Option(help="Height and width of the images in pixels.")] = 64,
+             out: Annotated[Path | None, typer.Option(help="Also copy the weights here, as .safetensors.")] = None) -> None:
+    """Make weights to borrow, or find those made before: build_model(..., weights=SOURCE) takes them."""
+    from safetensors.torch import save_file
+
+    from cnnviz_utils.models import build_model
+    from cnnviz_utils.trained import source_weights
+
+    started = time.time()
+    if out is not None and out.suffix != ".safetensors":
+        fail(f"--out must end in .safetensors, not {out.name!r}", 2)
+    try:
+        weights = source_weights(source, lambda classes: build_model(model, classes, size=size), size,
+                                 progress=lambda row: typer.echo(f"  epoch {row['epoch']}: loss {row['train_loss']:.3f}, "
+                                                                 f"validation {row['valid_accuracy']:.1%}"))
+    except (ValueError, FileNotFoundError) as error:
+        fail(error, 2)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, out)
+    numbers = sum(value.numel() for value in weights.values())
+    typer.echo(f"{model} on {source}: {numbers:,} numbers, {time.time() - started:.0f} s{f', also in {out}' if out else ''}")
+
+
+@app.command()
 def execute(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")] = None) -> None:
     """For authors: run lessons in place, with their own parameters, and store their outputs with clean metadata."""
     from cnnviz_utils.lessons import UsageError, all_lessons, choose
@@ -188,9 +217,12 @@ def lab() -> None:
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
 
 
+app.command()(sweep)
+
+
 def main() -> None:
     """The entry point. Typer has no repeatable option with two values, so `-p NAME VALUE` becomes `-p NAME=VALUE`."""
-    words, joined = sys.argv[1:], []
+    words, joined = spread(sys.argv[1:]), []
     while words:
         word = words.pop(0)
         joined.append(word)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cnnviz_utils.networks import Normalise, ResNet, SmallAlexNet, SmallCNN
 from cnnviz_utils.paths import data_root
+from cnnviz_utils.trained import SOURCES, source_weights
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # 0.3 million weights; its last maps are 8 x 8 at 64 px, fine enough for class activation maps
@@ -33,8 +34,10 @@ def build_model(name: str, num_classes: int, weights: str | Path | None = None, 
 
     Args:
         name: one of BY_HAND or TORCHVISION.
-        weights: None (drawn from `seed`, nothing global changes), "imagenet" (torchvision's, see `imagenet_weights`),
-            or a file: .safetensors, or a .pt of tensors only. A head for other classes is left as it was drawn.
+        weights: None (drawn from `seed`, nothing global changes); "imagenet" (torchvision's, see `imagenet_weights`);
+            a source data set ("menagerie_source", "tinyimagenet30"), on which this network is trained the first time,
+            see `trained.source_weights`; or a file: .safetensors, or a .pt of tensors only. A head for other classes
+            is left as it was drawn.
         size: the images' side in pixels, for the networks whose linear layers depend on it.
         mean, std: what the first layer normalises by; 0.5 each, or ImageNet's where its weights are used.
 
@@ -54,6 +57,9 @@ def build_model(name: str, num_classes: int, weights: str | Path | None = None, 
             raise ValueError(f"there are no ImageNet weights for {name}; torchvision has them for {', '.join(TORCHVISION)}")
         load_weights(model, torch.load(imagenet_weights(name), weights_only=True, map_location="cpu"))
         mean, std = mean or IMAGENET[0], std or IMAGENET[1]
+    elif weights in SOURCES:
+        build = lambda classes: build_model(name, classes, size=size, mean=mean, std=std, **options)
+        load_weights(model, source_weights(weights, build, size))
     elif weights is not None:
         load_weights(model, read_weights(weights))
     if mean is not None or std is not None:
@@ -100,7 +106,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Weights from a file that cannot run code: .safetensors, or a .pt of tensors only."""
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"there are no weights at {path}: give a .safetensors or .pt file, 'imagenet', or nothing")
+        raise FileNotFoundError(f"there are no weights at {path}: give a .safetensors or .pt file, 'imagenet', "
+                                f"{', '.join(map(repr, SOURCES))}, or nothing")
     return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True, map_location="cpu")
 
 

@@ -1,0 +1,56 @@
+"""Networks that several lessons look into, and weights to borrow: trained once, found again by whoever asks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.data.loaders import load_data
+from cnnviz_utils.data.sets import Splits
+from cnnviz_utils.store import fit_or_load
+from cnnviz_utils.training import History, TrainConfig
+
+# data sets that weights are borrowed from, with the settings they are loaded with and the epochs they are trained for
+SOURCES = {
+    "menagerie_source": ({"seed": 0, "train": 60, "valid": 10, "test": 10}, 15),
+    "tinyimagenet30": ({"seed": 0}, 15),
+}
+
+
+def recipe(epochs: int = 12, seed: int = 0) -> TrainConfig:
+    """The settings that lesson 02 arrives at: AdamW, one cycle, mirrored and shifted images."""
+    return TrainConfig(optimiser="adamw", lr=4e-3, momentum=0.9, weight_decay=0.02, schedule="one_cycle", epochs=epochs,
+                       batch_size=64, augment=Augment(flip=0.5, shift=0.1), seed=seed)
+
+
+def recipe_for(model: nn.Module, epochs: int = 12, seed: int = 0) -> TrainConfig:
+    """The recipe at a quarter of its learning rate for networks without batch normalisation, which bear no more."""
+    normed = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    settings = recipe(epochs, seed)
+    return settings if normed else replace(settings, lr=settings.lr / 4)
+
+
+def train(model: nn.Module, sets: Splits, epochs: int = 12, seed: int = 0, device: str = "auto",
+          progress: Callable[[dict], None] | None = None) -> History:
+    """Train `model` in place by the recipe, or find the run again. `progress`: see `fit`."""
+    return fit_or_load(model, sets.train, sets.valid, recipe_for(model, epochs, seed), device, progress=progress)
+
+
+def source_weights(source: str, build: Callable[[int], nn.Module], size: int = 64, root: str | Path | None = None,
+                   device: str = "auto", progress: Callable[[dict], None] | None = None) -> dict[str, Tensor]:
+    """Weights learned on a source data set: trained here the first time, kept among the caches, found again.
+
+    build: number of classes -> network, always the same one; size: height and width of the images in pixels.
+
+    Raises:
+        ValueError: no such source. FileNotFoundError: its photos are not there.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"there are no weights called {source!r}; there are: {', '.join(['imagenet', *SOURCES])}, or a file")
+    settings, epochs = SOURCES[source]
+    sets = load_data(source, root=root, size=size, **settings)
+    model = build(len(sets.classes))
+    train(model, sets, epochs, device=device, progress=progress)
+    return {name: value.detach().cpu() for name, value in model.state_dict().items()}
