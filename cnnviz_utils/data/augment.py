@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -103,3 +104,23 @@ def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Draws (n, 1, 1, 1), float32 in [0, 1), on the device of like."""
     device = like.device if generator is None else generator.device
     return torch.rand(n, 1, 1, 1, generator=generator, device=device, dtype=torch.float32).to(like.device)
+
+
+def fixed_views(shift: float = 0.06) -> tuple[Callable[[Tensor], Tensor], ...]:
+    """Eight ways to look at images (N, 3, H, W), always the same: moved towards each of the four corners by `shift` of
+    the side, 0..1, edges repeated; each as it is and mirrored. For `evaluation.predict_tta`.
+    """
+    if not 0.0 <= shift <= 1.0:
+        raise ValueError(f"shift must lie between 0 and 1, not {shift}.")
+
+    def view(down: int, right: int, mirrored: bool) -> Callable[[Tensor], Tensor]:
+        def look(images: Tensor) -> Tensor:
+            h, w = images.shape[-2:]
+            y, x = round(shift * h), round(shift * w)
+            padded = F.pad(images, (x, x, y, y), mode="replicate")
+            top, left = y - down * y, x - right * x
+            moved = padded[..., top:top + h, left:left + w]
+            return moved.flip(-1) if mirrored else moved
+        return look
+
+    return tuple(view(down, right, mirrored) for mirrored in (False, True) for down in (-1, 1) for right in (-1, 1))

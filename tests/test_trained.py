@@ -1,0 +1,70 @@
+"""Borrowed weights: trained once on the source, then found again, and really those that were trained."""
+
+import pytest
+import torch
+
+from cnnviz_utils import trained
+from cnnviz_utils.data.loaders import load_data
+from cnnviz_utils.models import build_model
+from cnnviz_utils.training import fit
+
+TINY = {"seed": 0, "train": 2, "valid": 1, "test": 1}
+NETWORK = {"size": 32, "widths": (4, 8, 8)}
+
+
+@pytest.fixture
+def tiny_source(monkeypatch, tmp_path):
+    """The built-in source with two images a class and one epoch, and a cache of its own; counts the trainings."""
+    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, 1))
+    monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path))
+    runs = []
+
+    def counted(*args, **kwargs):
+        runs.append(args)
+        return fit(*args, **kwargs)
+    monkeypatch.setattr("cnnviz_utils.store.fit", counted)
+    return runs
+
+
+def test_source_weights_are_those_of_a_network_trained_on_the_source(tiny_source):
+    model = build_model("small_resnet", 5, "menagerie_source", seed=3, **NETWORK)
+    by_hand = build_model("small_resnet", 48, **NETWORK)
+    source = load_data("menagerie_source", size=32, **TINY)
+    fit(by_hand, source.train, source.valid, trained.recipe_for(by_hand, epochs=1), device="cpu")
+    fresh = build_model("small_resnet", 5, seed=3, **NETWORK)
+    for name, value in model.state_dict().items():
+        expected = fresh if name.startswith("head.") else by_hand
+        torch.testing.assert_close(value, expected.state_dict()[name], msg=name)
+    assert not torch.equal(model.stem[0].weight, fresh.stem[0].weight)
+
+
+def test_the_second_borrower_finds_what_the_first_trained(tiny_source):
+    first = build_model("small_resnet", 5, "menagerie_source", seed=0, **NETWORK)
+    second = build_model("small_resnet", 9, "menagerie_source", seed=1, **NETWORK)
+    assert len(tiny_source) == 1
+    assert torch.equal(first.stage3[0].conv1.weight, second.stage3[0].conv1.weight)
+    build_model("small_resnet", 5, "menagerie_source", size=32, widths=(4, 8, 16))  # another network: another training
+    assert len(tiny_source) == 2
+
+
+def test_the_borrower_may_change_its_weights_without_spoiling_the_next(tiny_source):
+    first = build_model("small_resnet", 5, "menagerie_source", **NETWORK)
+    with torch.no_grad():
+        first.stem[0].weight.zero_()
+    assert build_model("small_resnet", 5, "menagerie_source", **NETWORK).stem[0].weight.abs().sum() > 0
+
+
+def test_networks_without_batch_normalisation_learn_at_a_quarter_of_the_rate():
+    assert trained.recipe_for(build_model("small_resnet", 3)).lr == trained.recipe().lr
+    assert trained.recipe_for(build_model("small_alexnet", 3)).lr == trained.recipe().lr / 4
+
+
+def test_an_unknown_source_names_those_there_are():
+    with pytest.raises(ValueError, match="menagerie_source.*tinyimagenet30"):
+        trained.source_weights("imagenet21k", lambda n: None)
+
+
+def test_photos_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("CNNVIZ_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="tinyimagenet30"):
+        build_model("small_resnet", 5, "tinyimagenet30")
