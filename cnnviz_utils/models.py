@@ -4,12 +4,14 @@ import difflib
 import hashlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import MethodType
 
 import torch
 import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cnnviz_utils.architectures import SmallGoogLeNet, SmallMobileNet, SmallVGG
 from cnnviz_utils.networks import Normalise, ResNet, SmallAlexNet, SmallCNN
 from cnnviz_utils.paths import data_root
 from cnnviz_utils.trained import SOURCES, source_weights
@@ -21,6 +23,9 @@ BY_HAND: dict[str, Callable[..., nn.Module]] = {
     "small_cnn": lambda n, size, **options: SmallCNN(n, size, 1, **options),
     "small_cnn2": lambda n, size, **options: SmallCNN(n, size, 2, **options),
     "small_alexnet": lambda n, size, **options: SmallAlexNet(n, **options),
+    "small_vgg": lambda n, size, **options: SmallVGG(n, **options),
+    "small_googlenet": lambda n, size, **options: SmallGoogLeNet(n, **options),
+    "small_mobilenet": lambda n, size, **options: SmallMobileNet(n, **options),
     "small_resnet": lambda n, size, **options: ResNet(**SMALL_RESNET | options, classes=n),
     "resnet_by_hand": lambda n, size, **options: ResNet((3, 4, 6, 3), (64, 128, 256, 512), n, stem="7x7+pool", **options),
 }
@@ -143,6 +148,11 @@ def _belongs(name: str, parts: Iterable[str]) -> bool:
     return any(name == part or name.startswith(part + ".") for part in parts)
 
 
+def _stay_evaluating(module: nn.Module, mode: bool = True) -> nn.Module:
+    """What `train` is for a frozen BatchNorm: evaluation mode, whatever is asked for."""
+    return nn.Module.train(module, False)
+
+
 def freeze(model: nn.Module, parts: str | Iterable[str], frozen: bool = True) -> nn.Module:
     """Stop parts from changing, by name ("features", "stage1"): parameters, and the statistics of their BatchNorms.
 
@@ -162,7 +172,7 @@ def freeze(model: nn.Module, parts: str | Iterable[str], frozen: bool = True) ->
     for name, module in model.named_modules():
         if _belongs(name, parts) and isinstance(module, nn.modules.batchnorm._BatchNorm):
             if frozen:
-                module.train = lambda mode=True, module=module: nn.Module.train(module, False)
+                module.train = MethodType(_stay_evaluating, module)  # bound, so that a deep copy's holds the copy
             else:
                 module.__dict__.pop("train", None)
             module.train(module.training and not frozen)

@@ -18,8 +18,8 @@ from cnnviz_utils.training import History, TrainConfig, fit
 
 
 def run_key(model: nn.Module, train, valid, config: TrainConfig) -> str:
-    """16 hex digits that change with the images, the network and its first weights, what learns, the settings, the
-    training code, and the version of torch."""
+    """16 hex digits that change with the images, the network and its first weights, what learns, which statistics are
+    frozen, the settings, the training code, and the version of torch."""
     stamp = hashlib.sha256()
     for text in (train.fingerprint, valid.fingerprint, repr(model), json.dumps(asdict(config), sort_keys=True),
                  inspect.getsource(training), torch.__version__):
@@ -28,6 +28,8 @@ def run_key(model: nn.Module, train, valid, config: TrainConfig) -> str:
         stamp.update(name.encode())
         stamp.update(value.detach().cpu().contiguous().numpy().tobytes())
     stamp.update(str([name for name, p in model.named_parameters() if p.requires_grad]).encode())
+    if held := [name for name, module in model.named_modules() if "train" in vars(module)]:  # see `freeze`
+        stamp.update(str(held).encode())  # the same parameters learn, but these statistics stay
     return stamp.hexdigest()[:16]
 
 

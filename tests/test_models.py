@@ -137,6 +137,47 @@ def test_frozen_parts_keep_every_bit_statistics_included(squares):
     assert model.stem[1].training and len(learning(model)) == len(list(model.parameters()))
 
 
+def test_without_gradients_alone_the_statistics_drift(squares):
+    from cnnviz_utils.training import TrainConfig, fit
+
+    model = build_model("small_resnet", 3, widths=(4, 8, 8))
+    model.stem.requires_grad_(False)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    fit(model, squares, squares, TrainConfig(lr=0.1, epochs=2, batch_size=32), device="cpu")
+    changed = {k for k, v in model.state_dict().items() if k.startswith("stem") and not torch.equal(v, before[k])}
+    assert changed == {"stem.1.running_mean", "stem.1.running_var", "stem.1.num_batches_tracked"}
+
+
+def test_the_optimiser_gets_what_learns_and_nothing_else():
+    from cnnviz_utils.training import TrainConfig, make_optimiser
+
+    model = freeze(build_model("small_resnet", 3, widths=(4, 8, 8)), ["stem", "stage1", "stage2"])
+    held = lambda: sorted(p.data_ptr() for g in make_optimiser(model, TrainConfig()).param_groups for p in g["params"])
+    named = lambda parts: sorted(p.data_ptr() for k, p in model.named_parameters() if k.startswith(parts))
+    assert held() == named(("stage3", "head"))
+    unfreeze(model, "stage2")
+    assert held() == named(("stage2", "stage3", "head"))
+
+
+def test_freezing_and_unfreezing_leaves_an_ordinary_network():
+    model, other = (build_model("small_resnet", 3, widths=(4, 8, 8)).train() for _ in range(2))
+    modes = [m.training for m in model.modules()]
+    unfreeze(freeze(model, "stage1").train(), "stage1").train()
+    assert [m.training for m in model.modules()] == modes and not [m for m in model.modules() if "train" in vars(m)]
+    model(X), other(X)
+    assert all(torch.equal(a, b) for a, b in zip(model.state_dict().values(), other.state_dict().values(), strict=True))
+
+
+def test_a_copy_of_a_frozen_network_is_frozen_on_its_own():
+    import copy
+
+    model = freeze(build_model("small_resnet", 3, widths=(4, 8, 8)), "stem")
+    twin = copy.deepcopy(model)
+    unfreeze(model, "stem").train()
+    twin.train()
+    assert model.stem[1].training and not twin.stem[1].training and learning(twin) != learning(model)
+
+
 def test_freezing_an_unknown_part_names_those_there_are():
     with pytest.raises(ValueError, match="no part 'layer4'.*stage3"):
         freeze(build_model("small_resnet", 3), "layer4")

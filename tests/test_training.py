@@ -184,6 +184,13 @@ def test_the_key_changes_with_whatever_changes_the_result(squares):
     assert len({base, *others}) == 5
 
 
+def test_the_key_knows_frozen_statistics_from_frozen_parameters_alone(squares):
+    build = lambda: build_model("small_resnet", 3, widths=(4, 8, 8))
+    both, parameters = freeze(build(), "stem"), build()
+    parameters.stem.requires_grad_(False)
+    assert run_key(both, squares, squares, QUICK) != run_key(parameters, squares, squares, QUICK)
+
+
 def test_training_code_is_part_of_the_key(squares, monkeypatch):
     base = run_key(net(), squares, squares, QUICK)
     monkeypatch.setattr(store.inspect, "getsource", lambda module: "other code")
