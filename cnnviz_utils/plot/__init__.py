@@ -4,6 +4,7 @@ The last expression of a cell shows itself: `show_images(x)`. In the middle of a
 The only package that imports matplotlib and seaborn; it uses no global state of theirs.
 """
 
+from cnnviz_utils.plot.bubbles import draw_box, plot_bubbles
 from cnnviz_utils.plot.charts import (
     plot_bars,
     plot_confusion,
@@ -15,8 +16,9 @@ from cnnviz_utils.plot.charts import (
 )
 from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure, tile
 from cnnviz_utils.plot.images import colour_map, overlay, show_heatmaps, show_images, to_rgb
+from cnnviz_utils.plot.panels import plot_panels
 
 __all__ = [
-    "COLOURS", "Picture", "colour_map", "finish", "new_figure", "overlay", "plot_bars", "plot_confusion", "plot_curves",
-    "plot_history", "plot_matrix", "plot_scatter", "plot_scatter3d", "show_heatmaps", "show_images", "tile", "to_rgb",
+    "COLOURS", "Picture", "colour_map", "draw_box", "finish", "new_figure", "overlay", "plot_bars", "plot_bubbles",
+    "plot_confusion", "plot_curves", "plot_history", "plot_matrix", "plot_panels", "plot_scatter", "plot_scatter3d", "show_heatmaps", "show_images", "tile", "to_rgb",
 ]
