@@ -40,10 +40,11 @@ def show_images(images, titles: Sequence[str] | None = None, *, columns: int | N
     pixels = [to_rgb(image)[0] for image in images]
     columns = columns or min(len(pixels), 9)
     lines = -(-len(pixels) // columns)
-    longest = max((title.count("\n") + 1 for title in titles), default=0) if titles else 0
+    tall = [max((title.count("\n") + 1 for title in titles[r * columns:(r + 1) * columns] if title), default=0)
+            for r in range(lines)] if titles else [0]
     cell = (width - (0.6 if rows else 0)) / columns
     ratio = pixels[0].shape[0] / pixels[0].shape[1]
-    figure, axes = new_figure(width, lines * (cell * ratio + 0.19 * longest + 0.06) + (0.35 if heading else 0), lines,
+    figure, axes = new_figure(width, lines * (cell * ratio + 0.06) + 0.19 * sum(tall) + (0.35 if heading else 0), lines,
                               columns)
     size = float(np.clip(cell * 8, 6.5, 10))
     for i, axis in enumerate(axes.flat):
