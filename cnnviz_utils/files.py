@@ -47,3 +47,11 @@ def _complete(folder: Path, files: Sequence[str]) -> bool:
             except (ValueError, OSError, EOFError):
                 return False
     return True
+
+
+def write_whole(path: Path, text: str) -> None:
+    """A text file that is either all there or as it was before; folders are made as needed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

@@ -53,11 +53,11 @@ def test_conda_installs_the_same_lock():
     assert pip == ["--require-hashes -r requirements.lock"]
 
 
-def test_wheel_carries_lessons_profiles_and_templates(tmp_path):
+def test_wheel_carries_lessons_profiles_sweeps_and_templates(tmp_path):
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True,
                    capture_output=True)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    for folder, pattern in (("notebooks", "[0-9]*.ipynb"), ("profiles", "*.yaml")):
+    for folder, pattern in (("notebooks", "[0-9]*.ipynb"), ("profiles", "*.yaml"), ("sweeps", "*.yaml")):
         for path in (ROOT / folder).glob(pattern):
             assert f"cnnviz_utils/course/{folder}/{path.name}" in names
     sources = [p for p in (ROOT / "cnnviz_utils").rglob("*") if p.suffix in {".py", ".j2", ".css"}]

@@ -7,29 +7,26 @@ from typing import Annotated
 
 import typer
 
-SET_HELP = ("Another value for a setting: lr=0.01, size=64, epochs_share=0.3, per_class=20, data=menagerie; "
-            "'ROW:model=small_resnet' for some rows only. May be repeated.")
-MANY = ("--set", "--seeds", "--rows")
+SET_HELP = ("Other values for settings: lr=0.01 size=64 epochs_share=0.3 data=menagerie; 'ROW:model=small_resnet' for "
+            "some rows only.")
+# options that take as many values as follow, and what a further value looks like
+MANY = {"--set": lambda word: "=" in word, "--seeds": str.isdigit, "--rows": lambda word: True}
 
 
 def spread(words: list[str]) -> list[str]:
-    """`--rows a b` as `--rows a --rows b`, `--seeds 0 1` likewise, and `--set key value` as `--set key=value`: typer has
-    no option that takes as many values as follow."""
-    words, result = list(words), []
-    while words:
-        word = words.pop(0)
-        if word not in MANY:
-            result.append(word)
-            continue
-        values = []
-        while words and not words[0].startswith("-"):
-            if word == "--seeds" and values and not words[0].isdigit():
-                break
-            value = words.pop(0)
-            if word == "--set" and "=" not in value and words and not words[0].startswith("--"):
-                value = f"{value}={words.pop(0)}"
-            values.append(value)
-        result += [w for value in values for w in (word, value)] or [word]
+    """`--rows a b` as `--rows a --rows b`, likewise --seeds and --set: typer has no option that takes as many values as
+    follow."""
+    result, option, first = [], "", False
+    for word in words:
+        if word.startswith("-"):
+            option, first = word, True
+        elif first:
+            first = False
+        elif option in MANY and MANY[option](word):
+            result.append(option)
+        else:
+            option = ""
+        result.append(word)
     return result
 
 
@@ -52,8 +49,7 @@ def sweep(file: Annotated[str, typer.Argument(help="A YAML file, or the name of 
           change: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help=SET_HELP)] = None,
           rows: Annotated[list[str] | None, typer.Option(help="Only these rows: names, parts of names, numbers from 1."
                                                          )] = None,
-          device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")] = "auto",
-          workers: Annotated[int, typer.Option(min=1, help="Runs made side by side, each in a process.")] = 1) -> None:
+          device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")] = "auto") -> None:
     """Run a table of settings: a run for each row and seed, published values beside ours. What is done is not done again."""
     from cnnviz_utils.lessons import UsageError
     from cnnviz_utils.sweep.run import run_sweep
@@ -65,8 +61,7 @@ def sweep(file: Annotated[str, typer.Argument(help="A YAML file, or the name of 
     if wrong := [pair for pair in change or [] if "=" not in pair]:
         stop(f"--set needs a setting's name and a value, as in --set size=64, not {wrong[0]!r}", 2)
     try:
-        outcome = run_sweep(file, out, dict(pair.split("=", 1) for pair in change or []), seeds, rows or [], device, tell,
-                            workers)
+        outcome = run_sweep(file, out, dict(pair.split("=", 1) for pair in change or []), seeds, rows or [], device, tell)
     except UsageError as error:
         stop(error, 2)
     except KeyboardInterrupt:

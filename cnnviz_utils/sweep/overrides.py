@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from cnnviz_utils.data.augment import Augment
-from cnnviz_utils.data.loaders import NAMES
 from cnnviz_utils.lessons import UsageError, nearest
-from cnnviz_utils.models import BY_HAND, build_model, freeze
+from cnnviz_utils.models import build_model, freeze
 from cnnviz_utils.sweep.plan import SETTINGS, Row, Sweep, data_kinds, refuse_unknown, training_config, value_of
+from cnnviz_utils.trained import SOURCES
 
 
 def choose_rows(words, rows: tuple[Row, ...]) -> list[int]:
@@ -89,16 +89,18 @@ def _changed(old: dict, new: dict) -> dict:
 
 def check(sweep: Sweep) -> Sweep:
     """The same sweep, if every row's settings go together: values in range, a model that takes such images, parts that
-    it has, weights that exist for it. Models are built without memory for their weights, so that this takes no time.
+    it has, weights that go by a known name or are a file. Models are built without memory, so that this takes no time.
 
     Raises UsageError that names the row.
     """
+    known = ["imagenet", *SOURCES]
     for row in sweep.rows:
-        first = [row.settings | row.settings["first"]] if row.settings["first"] else []
+        first, weights = row.settings["first"], row.settings["weights"]
         try:
-            for settings in [*first, row.settings]:
+            for settings in ([row.settings | first] if first else []) + [row.settings]:
                 _check_training(settings, sweep.data["size"])
-            _check_weights(row.settings["weights"], row.settings["model"])
+            if not (weights is None or weights in known or Path(weights).is_file()):
+                raise UsageError(f"no weights are called {weights!r} and no file is" + nearest(weights, known))
         except (ValueError, RuntimeError) as error:
             raise UsageError(f"row {row.name!r}: {str(error).splitlines()[0]}") from None
     return sweep
@@ -121,14 +123,3 @@ def _check_training(settings: dict, size: int) -> None:
                              + nearest(part, dict.fromkeys(name.split(".")[0] for name in parts)))
     if not any(p.requires_grad for p in model.parameters()):
         raise UsageError("freeze leaves nothing that learns")
-
-
-def _check_weights(weights: str | None, model: str) -> None:
-    """Weights are ImageNet's, a data set's name, or a file that is there."""
-    if weights == "imagenet" and model in BY_HAND:
-        raise UsageError(f"there are no ImageNet weights for {model}")
-    if weights in (None, "imagenet", *NAMES) or Path(weights).is_file():
-        return
-    if Path(weights).suffix in (".pt", ".pth", ".safetensors"):
-        raise UsageError(f"there are no weights at {weights}")
-    raise UsageError(f"there are no weights called {weights!r}" + nearest(weights, ["imagenet", *NAMES]))

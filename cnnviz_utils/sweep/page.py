@@ -141,7 +141,7 @@ def runs(summary: dict) -> str:
 def page(summary: dict) -> str:
     """The whole page."""
     style = (PACKAGE / "templates" / "style.css").read_text() + STYLE
-    about = "".join(f"<p>{html.escape(part)}</p>" for part in summary["about"].split("\n\n") if part.strip())
+    about = "".join(f"<p>{html.escape(part.strip())}</p>" for part in summary["about"].split("\n\n") if part.strip())
     return (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
             f'initial-scale=1"><title>{text(summary["title"])}</title><style>{style}</style></head><body><main class="index">'
             f"<h1>{text(summary['title'])}</h1>{about}{picture(summary)}{table(summary)}{order(summary)}"

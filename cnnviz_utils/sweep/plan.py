@@ -1,7 +1,7 @@
 """A table of runs as a YAML file: its format, and reading it.
 
     title, about     what it is, where the published values are from
-    data             settings of `load_data`; per_class: at most so many training images a class
+    data             settings of `load_data`
     base             settings that all rows share
     rows             each: name, settings of its own, published: {last_loss, val, test}, note
     seeds            of the training; the split has its own, in `data`
@@ -158,4 +158,4 @@ def data_kinds(name: str) -> dict[str, str]:
         raise UsageError(f"no data set is called {name!r}" + nearest(name, NAMES))
     reader = MenagerieConfig if name.startswith("menagerie") else getattr(photos, name)
     found = {p.name: kind_of(p.annotation) for p in inspect.signature(reader).parameters.values() if p.name != "name"}
-    return found | {"name": "str", "root": "str | None", "per_class": "int | None"}
+    return found | {"name": "str", "root": "str | None"}

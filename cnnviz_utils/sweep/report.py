@@ -3,11 +3,11 @@
 import csv
 import io
 import json
-import os
 import statistics
 from itertools import combinations
 from pathlib import Path
 
+from cnnviz_utils.files import write_whole
 from cnnviz_utils.records import plain
 from cnnviz_utils.sweep.page import page
 from cnnviz_utils.sweep.plan import METRICS, Row, Sweep
@@ -85,10 +85,7 @@ def as_csv(summary: dict) -> str:
 def write_summary(sweep: Sweep, out: Path, records: dict[str, dict], splits) -> dict:
     """OUT/index.html, summary.csv and summary.json, each whole or not at all; returns the summary."""
     summary = summarise(sweep, records, splits)
-    out.mkdir(parents=True, exist_ok=True)
     contents = {"summary.json": json.dumps(summary, indent=1), "summary.csv": as_csv(summary), "index.html": page(summary)}
     for name, text in contents.items():
-        temporary = out / f".{name}.{os.getpid()}"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, out / name)
+        write_whole(out / name, text)
     return summary

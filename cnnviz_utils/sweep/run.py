@@ -1,108 +1,56 @@
-"""Run a table: each row and seed is a run with a record of its own, so that a table can be stopped and taken up again."""
+"""Run a table: each row and seed is a run with a record of its own, so that a table can be stopped and taken up again,
+and two processes can share it by its rows."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, replace
-from functools import partial
-from multiprocessing import get_context
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
 from cnnviz_utils.data.loaders import load_data
+from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.evaluation import pick_device
+from cnnviz_utils.files import write_whole
 from cnnviz_utils.lessons import UsageError, nearest
+from cnnviz_utils.models import build_model
 from cnnviz_utils.paths import CHECKOUT
 from cnnviz_utils.provenance import provenance
 from cnnviz_utils.records import plain
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.plan import Row, Sweep, check_seeds, read_sweep
 from cnnviz_utils.sweep.report import write_summary
-from cnnviz_utils.sweep.row import cached_splits, row_key, train_row
+from cnnviz_utils.sweep.row import row_key, train_row
+from cnnviz_utils.trained import SOURCES
 
 Progress = Callable[[str, bool], None]  # a text, and whether it is passing (an epoch's) or to stay (a run's)
-LOST = "its process ended without a word: not enough memory?"
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be made: which row, which seed, where its record goes, and the place it has among all."""
+    """A run to be made: which row, which seed, where its record goes."""
 
     row: Row
     seed: int
     record: Path
-    number: str
 
     @property
     def failure(self) -> Path:
         return self.record.with_suffix(".failed.json")
 
     def __str__(self) -> str:
-        return f"[{self.number}] {self.row.name}, seed {self.seed}"
+        return f"{self.row.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a sweep: its page, and the runs that were made, found finished, or failed (with a sentence)."""
+    """What became of a sweep: its page, and the runs that were made, found finished, or failed."""
 
     page: Path
-    made: list[str]
-    found: list[str]
-    failed: list[str]
-
-
-def write_whole(path: Path, content: dict) -> None:
-    """JSON that is either all there or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(plain(content), indent=1), encoding="utf-8")
-    os.replace(temporary, path)
-
-
-def read_record(path: Path) -> dict | None:
-    """A finished record, None if there is none or it cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) and {"metrics", "error"} & set(content) else None
-    except (OSError, ValueError):
-        return None
-
-
-def run_job(job: Job, data: dict, device: str, train, load, progress: Progress = lambda text, passing: None) -> str:
-    """Make one run and write its record; "" or, if it failed, why (kept beside it as .failed.json)."""
-    started, total = time.time(), job.row.settings["epochs"]
-
-    def epoch(row: dict) -> None:
-        progress(f"{job}: epoch {row['epoch']} of {total}, loss {row['train_loss']:.3f}, validation "
-                 f"{row['valid_accuracy']:.4f}, {time.time() - started:.0f} s", True)
-
-    try:
-        splits = cached_splits(json.dumps(data), load)
-        found = train(job.row.settings, splits, job.seed, device, epoch)
-        facts = provenance() | {"device": str(pick_device(device)), "data": splits.fingerprint,
-                                "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started))}
-        write_whole(job.record, about(job, data) | found | {"provenance": facts})
-    except Exception as error:  # whatever it is, the other rows still run
-        name = "" if isinstance(error, ValueError | OSError | ArithmeticError) else f"{type(error).__name__}: "
-        return failed(job, data, name + (str(error).strip().splitlines() or [type(error).__name__])[0])
-    job.failure.unlink(missing_ok=True)
-    return ""
-
-
-def about(job: Job, data: dict) -> dict:
-    """The part of a record that is known before the run."""
-    return {"row": job.row.name, "seed": job.seed, "parameters": {"data": data, **job.row.settings},
-            "changed": job.row.changed, "published": job.row.published}
-
-
-def failed(job: Job, data: dict, why: str) -> str:
-    """Keep the sentence, and return it."""
-    write_whole(job.failure, about(job, data) | {"error": why})
-    return why
+    made: list[str] = field(default_factory=list)
+    found: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
 
 def check_device(device: str) -> None:
@@ -127,18 +75,82 @@ def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     return check(sweep)
 
 
+def read_data(sweep: Sweep) -> Splits:
+    """The table's data. Raises UsageError if it is not there, or is less than a batch that has to be full."""
+    try:
+        splits = load_data(**sweep.data)
+    except (ValueError, FileNotFoundError) as error:
+        raise UsageError(str(error)) from None
+    for row in sweep.rows:
+        if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
+            raise UsageError(f"row {row.name!r}: a batch of {row.settings['batch_size']} is more than the "
+                             f"{len(splits.train)} images to learn from: set a smaller batch_size")
+    return splits
+
+
+def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> None:
+    """Borrow each row's weights once before anything runs: a source's are trained now if they never were.
+
+    Raises UsageError, naming the row, for weights that are not there or do not fit.
+    """
+    for name, weights in dict.fromkeys((row.settings["model"], row.settings["weights"]) for row in rows):
+        if weights is None:
+            continue
+        progress(f"weights: {name} from {weights}" + (", trained here the first time" if weights in SOURCES else ""),
+                 weights not in SOURCES)
+        try:
+            build_model(name, len(splits.classes), weights, size=splits.size)
+        except Exception as error:  # whatever is wrong with a file of weights
+            row = next(r.name for r in rows if (r.settings["model"], r.settings["weights"]) == (name, weights))
+            raise UsageError(f"row {row!r}: {first_line(error)}") from None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line; its kind goes first where it was not raised to be read."""
+    kind = "" if isinstance(error, ValueError | OSError | ArithmeticError) else f"{type(error).__name__}: "
+    return kind + (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def read_record(path: Path) -> dict | None:
+    """A record, None if there is none or it cannot be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return content if isinstance(content, dict) and {"metrics", "error"} & set(content) else None
+    except (OSError, ValueError):
+        return None
+
+
+def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) -> str:
+    """Make one run and write its record; "" or, if it failed, why (kept beside it as .failed.json)."""
+    started = time.time()
+    known = {"row": job.row.name, "seed": job.seed, "parameters": {"data": sweep.data, **job.row.settings},
+             "changed": job.row.changed, "published": job.row.published}
+
+    def epoch(row: dict) -> None:
+        say(f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, validation {row['valid_accuracy']:.4f}, "
+            f"{time.time() - started:.0f} s", True)
+
+    try:
+        found = train_row(job.row.settings, splits, job.seed, device, epoch)
+    except Exception as error:  # whatever it is, the other rows still run
+        write_whole(job.failure, json.dumps(plain(known | {"error": first_line(error)}), indent=1))
+        return first_line(error)
+    facts = provenance() | {"device": str(pick_device(device)), "data": splits.fingerprint,
+                            "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started))}
+    write_whole(job.record, json.dumps(plain(known | found | {"provenance": facts}), indent=1))
+    job.failure.unlink(missing_ok=True)
+    return ""
+
+
 def run_sweep(file: str | Path, out: Path | None = None, overrides: dict[str, object] | None = None,
               seeds: Sequence[int] | None = None, rows: Sequence[str] = (), device: str = "auto",
-              progress: Progress = lambda text, passing: None, workers: int = 1, train=train_row,
-              load=load_data) -> Outcome:
+              progress: Progress = lambda text, passing: None) -> Outcome:
     """Run what is not yet recorded of a table, and write its summary (index.html, summary.csv, summary.json) to `out`.
 
     Args:
         file: a YAML file, or the name of one of the course's.
         overrides: other settings, see `overrides.override`.
         seeds, rows: other seeds than the file's; only some rows (the summary still has them all).
-        workers: processes that train side by side, each with its share of the cores.
-        train: what makes a run of a row's settings, see `train_row`; `load`: what reads the data.
 
     Raises UsageError, before anything runs, for whatever does not exist or does not fit. A run that fails later is
     named in the outcome and costs the others nothing.
@@ -146,63 +158,27 @@ def run_sweep(file: str | Path, out: Path | None = None, overrides: dict[str, ob
     sweep = plan_sweep(file, overrides, seeds, device)
     chosen = choose_rows(rows, sweep.rows)
     out = Path(out or (CHECKOUT or Path.cwd()) / "reports" / "sweeps" / sweep.name)
-    splits = cached_splits(json.dumps(sweep.data), load)
-    for row in sweep.rows:
-        if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
-            raise UsageError(f"row {row.name!r}: a batch of {row.settings['batch_size']} is more than the "
-                             f"{len(splits.train)} images to learn from: set a smaller batch_size")
+    splits = read_data(sweep)
     stems = {row.name: out / "records" / f"{row.slug}-{row_key(row, splits)}" for row in sweep.rows}
-    pairs = [(sweep.rows[i], seed) for seed in sweep.seeds for i in chosen]  # a whole table first, then the next seed
-    jobs = [Job(row, seed, stems[row.name].with_name(f"{stems[row.name].name}-seed{seed}.json"), f"{n}/{len(pairs)}")
-            for n, (row, seed) in enumerate(pairs, start=1)]
-    outcome = Outcome(out / "index.html", [], [], [])
+    jobs = [Job(sweep.rows[i], seed, Path(f"{stems[sweep.rows[i].name]}-seed{seed}.json"))
+            for seed in sweep.seeds for i in chosen]  # a whole table first, then the next seed
+    fetch_weights([job.row for job in jobs if not read_record(job.record)], splits, progress)
+    outcome = Outcome(out / "index.html")
     try:
-        for job, problem in _run_all(jobs, sweep, device, train, load, progress, workers, outcome):
-            (outcome.failed if problem else outcome.made).append(f"{job.row.name}, seed {job.seed}")
-            progress(f"{job}: FAILED, {problem}" if problem else f"{job}: {_result(job)}", False)
+        for number, job in enumerate(jobs, start=1):
+            head = f"[{number}/{len(jobs)}] {job}: "
+            say = lambda text, passing, head=head: progress(head + text, passing)
+            if read_record(job.record):
+                outcome.found.append(str(job))
+                say(f"already there, {_result(job)}", False)
+                continue
+            say("starts", True)
+            problem = run_job(job, sweep, splits, device, say)
+            (outcome.failed if problem else outcome.made).append(str(job))
+            say(f"FAILED, {problem}" if problem else _result(job), False)
     finally:
         write_summary(sweep, out, {row.name: collect(stems[row.name]) for row in sweep.rows}, splits)
     return outcome
-
-
-def _run_all(jobs: list[Job], sweep: Sweep, device, train, load, progress: Progress, workers: int, outcome: Outcome):
-    """Pairs of a job that was run and what went wrong with it; those with a record are left out."""
-    todo = []
-    for job in jobs:
-        if read_record(job.record):
-            outcome.found.append(f"{job.row.name}, seed {job.seed}")
-            progress(f"{job}: already there, {_result(job)}", False)
-        else:
-            todo.append(job)
-    if workers <= 1:
-        for job in todo:
-            progress(f"{job}: starts", True)
-            yield job, run_job(job, sweep.data, device, train, load, progress)
-        return
-    work = partial(run_job, data=sweep.data, device=device, train=train, load=load)
-    lost = []
-    for job, problem in _side_by_side(todo, workers, work):
-        if problem is None:
-            lost.append(job)
-        else:
-            yield job, problem
-    for job in lost:  # a process that dies takes the others along; one by one, only the guilty one fails
-        [(_, problem)] = _side_by_side([job], 1, work)
-        yield job, failed(job, sweep.data, LOST) if problem is None else problem
-
-
-def _side_by_side(jobs: list[Job], workers: int, work):
-    """Pairs of a job and what `run_job` said of it, in the order they end; None where a process died."""
-    threads = (max(1, torch.get_num_threads() // workers),)
-    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, threads) as pool:
-        running = {pool.submit(work, job): job for job in jobs}
-        try:
-            for future in as_completed(running):
-                died = isinstance(future.exception(), BrokenProcessPool)
-                yield running[future], None if died else future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
 
 
 def _result(job: Job) -> str:
