@@ -17,8 +17,10 @@ from cnnviz_utils.plot.charts import (
 from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure, tile
 from cnnviz_utils.plot.images import colour_map, overlay, show_heatmaps, show_images, to_rgb
 from cnnviz_utils.plot.panels import plot_panels
+from cnnviz_utils.plot.patches import mosaic, show_patches, signed_pictures
 
 __all__ = [
-    "COLOURS", "Picture", "colour_map", "draw_box", "finish", "new_figure", "overlay", "plot_bars", "plot_bubbles",
-    "plot_confusion", "plot_curves", "plot_history", "plot_matrix", "plot_panels", "plot_scatter", "plot_scatter3d", "show_heatmaps", "show_images", "tile", "to_rgb",
+    "COLOURS", "Picture", "colour_map", "draw_box", "finish", "mosaic", "new_figure", "overlay", "plot_bars",
+    "plot_bubbles", "plot_confusion", "plot_curves", "plot_history", "plot_matrix", "plot_panels", "plot_scatter",
+    "plot_scatter3d", "show_heatmaps", "show_images", "show_patches", "signed_pictures", "tile", "to_rgb",
 ]
