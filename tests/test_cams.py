@@ -306,6 +306,29 @@ def test_leaves_nothing_behind_also_after_an_exception(method):
         assert torch.is_grad_enabled()
 
 
+@pytest.mark.parametrize("gradients", [True, False])
+@pytest.mark.parametrize("method", [*METHODS, guided_grad_cam, cam])
+def test_a_network_that_fails_behind_the_layer_is_left_as_it_was(method, gradients):
+    """The worst moment: the hook has run, gradients are switched on, the network is in evaluation mode."""
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("no memory")
+
+    model, images = small_network().train(), photos(2, 24)
+    state = copy.deepcopy(model.state_dict())
+    head, model[10] = model[10], Broken()
+    with torch.set_grad_enabled(gradients):
+        with pytest.raises(RuntimeError, match="no memory"):
+            method(model, images, "6")
+        assert torch.is_grad_enabled() == gradients
+    assert all(module.training for module in model.modules())
+    assert not any(m._forward_hooks or m._backward_hooks or m._forward_pre_hooks for m in model.modules())
+    assert all(p.grad is None for p in model.parameters())
+    model[10] = head
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
 def test_no_graph_is_built_below_the_layer():
     """What autograd keeps is counted: with the graph of the whole network it would be every layer's activations."""
     model, kept = network("resnet18"), []

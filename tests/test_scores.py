@@ -113,6 +113,43 @@ def test_degenerate_maps(score, zero, constant):
     assert math.isfinite(found[4])
 
 
+def test_an_object_that_fills_the_image_and_a_set_that_is_empty():
+    full = torch.ones_like(MASK)
+    assert scores.pixel_auroc(MAP, full).isnan().all()  # there is no background to be stronger than
+    assert scores.energy_in_mask(MAP, full).tolist() == [1] and scores.relevance_rank(MAP, full).tolist() == [1]
+    assert scores.pointing_game(MAP, full).tolist() == [1] and scores.iou(MAP, full, 0.5).tolist() == pytest.approx([2 / 9])
+    for score in LOCALISATION:
+        assert score(MAP[:0], MASK[:0]).shape == (0,)
+    assert math.isnan(scores.mean_of(torch.empty(0))[0]) and scores.mean_of(torch.full((3,), torch.nan))[1] == 3
+
+
+@pytest.mark.parametrize("value", [0.0, 2.5, torch.nan])
+def test_a_threshold_is_found_also_where_no_map_says_anything(value):
+    maps = torch.full((2, 3, 3), value)
+    assert scores.best_threshold(maps, MASK.expand(2, -1, -1)) == 0
+    assert scores.best_threshold(torch.cat([maps, MAP]), MASK.expand(3, -1, -1)) == scores.best_threshold(MAP, MASK)
+
+
+def test_insertion_and_deletion_of_constant_maps_are_numbers_and_leave_no_trace():
+    """Ties go by position: the upper half first, whatever the constant is."""
+    images = torch.zeros(1, 3, 16, 16)
+    images[:, :, :8] = 1
+    rising = -torch.arange(256.0).view(1, 16, 16)
+    for score in (scores.insertion, scores.deletion):
+        found = [score(Sum(), images, maps, torch.tensor([1]), 16) for maps in (images[:, 0] * 0, images[:, 0] * 0 + 4, rising)]
+        assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2]) and found[0].isfinite().all()
+
+    class Broken(nn.Module):
+        def forward(self, images):
+            raise RuntimeError("no memory")
+
+    model = nn.Sequential(nn.Dropout(0.5), Broken())
+    for score in (scores.insertion, scores.deletion):
+        with pytest.raises(RuntimeError, match="no memory"):
+            score(model, images, rising, torch.tensor([1]))
+        assert all(module.training for module in model.modules()) and torch.is_grad_enabled()
+
+
 def test_the_mean_counts_what_has_no_score():
     assert scores.mean_of(torch.tensor([1.0, torch.nan, 2.0])) == (1.5, 1)
     assert math.isnan(scores.pxap(torch.full((1, 3, 3), torch.nan), MASK))
