@@ -353,7 +353,7 @@ def test_half_precision_for_gpus_is_run_whole_on_a_cpu_and_told(table, tmp_path,
     outcome = run_sweep(table({1: {"amp": "float16"}}), tmp_path / "out", device="cpu")
     fast, slow, _ = summary_of(outcome)["rows"]
     assert slow["settings"]["amp"] == "off" and slow["changed"] == {"amp": ["float16", "off"]} and fast["changed"] == {}
-    assert "amp off instead of float16" in outcome.page.read_text()
+    assert "amp off instead of float16 in <em>slow</em>" in outcome.page.read_text()
 
 
 # weights and freezing
@@ -441,7 +441,7 @@ def test_the_summary_has_published_here_and_difference_over_seeds(table, tmp_pat
     assert math.isclose(float(lines[0]["test_difference"]), 0.15) and math.isclose(float(lines[0]["test_spread"]), 0.1)
     assert lines[2]["test_published"] == "" and lines[2]["test_difference"] == ""
     text = outcome.page.read_text()
-    assert "0.4000 <span class=\"spread\">± 0.1000</span>" in text and "+0.1500" in text and "a note" in text
+    assert "0.4000<span class=\"spread\">± 0.1000</span>" in text and "+0.1500" in text and "a note" in text
 
 
 def test_the_page_stands_alone_and_escapes(table, tmp_path, monkeypatch):
@@ -463,7 +463,7 @@ def test_rows_that_stand_in_another_order_than_published_are_named(table, tmp_pa
     outcome = run_sweep(table(), tmp_path / "out", device="cpu")
     [turned] = summary_of(outcome)["order"]["turned"]
     assert (turned["better_there"], turned["better_here"]) == ("slow", "fast")
-    assert "fast is 0.4999 better than slow here; in the source it is 0.5000 worse" in outcome.page.read_text()
+    assert "<em>fast</em> is 0.4999 better than <em>slow</em> here; in the source it is 0.5000 worse" in outcome.page.read_text()
 
 
 def test_a_page_without_any_run_or_published_value_is_still_one(table, tmp_path, monkeypatch):
