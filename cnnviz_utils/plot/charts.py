@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
 from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure
 
@@ -45,12 +45,19 @@ def plot_bars(table: pd.DataFrame, *, ylabel: str, alt: str | None = None, width
 def plot_curves(curves: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str,
                 spread: Mapping[str, Sequence[float]] | None = None, logx: bool = False, logy: bool = False,
                 marks: Mapping[str, float] | None = None, percent: bool = False, points: bool = False,
-                width: float = 6.5, height: float = 3, alt: str | None = None) -> Picture:
-    """Lines name -> (x, y); `spread` shades y +- spread; `marks` name -> x draws labelled vertical lines."""
+                xticks: Sequence[float] | None = None, width: float = 6.5, height: float = 3, alt: str | None = None
+                ) -> Picture:
+    """Lines name -> (x, y); `spread` shades y +- spread; `marks` name -> x draws labelled vertical lines; `xticks` are
+    the places of the x axis that get a number, all others none."""
     figure, axes = new_figure(width, height)
     draw_curves(axes[0, 0], curves, spread=spread, points=points)
     axis = axes[0, 0]
     axis.set(xlabel=xlabel, ylabel=ylabel, xscale="log" if logx else "linear", yscale="log" if logy else "linear")
+    if xticks is not None:
+        axis.set_xticks(list(xticks), [f"{x:g}" for x in xticks])
+        axis.xaxis.set_minor_locator(NullLocator())
+    elif not logx and all(np.equal(np.mod(x, 1), 0).all() for x, _ in curves.values()):  # epochs, blocks: no half ones
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if percent:
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for i, (name, x) in enumerate((marks or {}).items()):
@@ -141,5 +148,6 @@ def plot_scatter3d(points: np.ndarray, groups: Sequence[str], *, labels: Sequenc
         axis.scatter(*chosen.T, s=12, alpha=0.8, color=COLOURS[i % len(COLOURS)], label=name)
     axis.set(xlabel=labels[0], ylabel=labels[1], zlabel=labels[2])
     axis.view_init(25, 35)
+    axis.set_box_aspect(None, zoom=0.92)  # room for the labels
     axis.legend(loc="upper left")
     return finish(figure, alt or f"Three-dimensional scatter of {len(points)} points: {', '.join(labels)}")
