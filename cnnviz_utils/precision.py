@@ -33,7 +33,7 @@ def bfloat16_instructions() -> tuple[str, ...] | None:
 
 
 @lru_cache
-def bfloat16_slowdown(repeats: int = 5) -> float:
+def bfloat16_slowdown(repeats: int = 3) -> float:
     """How many times longer a convolution takes in bfloat16 than in float32 on this CPU, measured (below 1: faster)."""
     images, layer = torch.rand(8, 32, 32, 32), nn.Conv2d(32, 32, 3)
     half = (images.bfloat16(), nn.Conv2d(32, 32, 3).bfloat16())
