@@ -153,6 +153,54 @@ def test_equals_a_hand_written_network(name, layer):
     assert float((ours - by_hand).abs().max()) <= 1e-6 * float(by_hand.abs().max())
 
 
+def up_and_down(layers, images, channel):
+    """Lesson 06's walk: up with switches, down with transposed filters written out, nothing of the library's."""
+    way, x = [], images
+    for layer in layers:
+        pool = isinstance(layer, nn.MaxPool2d)
+        y, switches = F.max_pool2d(x, layer.kernel_size, layer.stride, return_indices=True) if pool else (layer(x), None)
+        way.append((layer, x.shape, switches))
+        x = y
+    flat, signal = x.flatten(2), torch.zeros_like(x.flatten(2))
+    for i, place in enumerate(flat[:, channel].argmax(1)):
+        signal[i, channel, place] = flat[i, channel, place]
+    signal = signal.view_as(x)
+    for layer, shape, switches in reversed(way):
+        if isinstance(layer, nn.MaxPool2d):
+            signal = torch.zeros(shape).flatten(2).scatter_add(2, switches.flatten(2), signal.flatten(2)).view(shape)
+        elif isinstance(layer, nn.ReLU):
+            signal = signal.clamp(min=0)
+        else:
+            s, p, k = layer.stride[0], layer.padding[0], layer.kernel_size[0]
+            rest = [side + 2 * p - (small - 1) * s - k for side, small in zip(shape[2:], signal.shape[2:], strict=True)]
+            signal = F.conv_transpose2d(signal, layer.weight, None, s, p, rest)
+    return signal
+
+
+@pytest.mark.parametrize(("name", "layer"), [("alexnet", 12), ("alexnet", 5), ("vgg11", 12), ("vgg16", 16)])
+def test_no_difference_at_all_to_the_walk_of_lesson_06(name, layer):
+    model, images = network(name), random(2, 3, 67, 71)
+    channel = int(feature_maps(model, images, f"features.{layer}").sum((0, 2, 3)).argmax())
+    with torch.no_grad():
+        by_hand = up_and_down(copy.deepcopy(model.features).apply(not_in_place)[: layer + 1], images, channel)
+    assert by_hand.any() and torch.equal(deconvnet(model, images, f"features.{layer}", channel), by_hand)
+
+
+@pytest.mark.parametrize("pooling", [True, False])
+def test_only_the_switches_know_the_image(pooling):
+    """The same signal sent down from different images: the same picture unless something was pooled."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.MaxPool2d(2) if pooling else nn.Identity(), nn.Conv2d(6, 5, 3)]
+        model = nn.Sequential(*layers, nn.ReLU()).eval()
+    recording = record(model, random(4, 3, 24, 24), "4")
+    signal = torch.zeros_like(recording.maps)
+    signal[:, 2, 1, 1] = 1
+    with torch.no_grad():
+        pictures = descend(recording, signal)
+    assert pictures.any() and torch.equal(pictures, pictures[:1].expand(4, -1, -1, -1)) is not pooling
+
+
 def not_in_place(module):
     if isinstance(module, nn.ReLU):
         module.inplace = False

@@ -41,13 +41,14 @@ def show_patches(patches: Tensor, projections: Tensor, titles: Sequence[str], *,
     """A panel a channel: its projections on the left, the patches of the images that they belong to on the right.
 
     patches: (channels, top, 3, h, w) in [0, 1]; projections: of the same shape, signed, drawn around mid-grey
-    grid: patches side by side in each half of a panel; columns: panels side by side
+    grid: patches side by side in each half of a panel
+    columns: panels side by side, `width` inches together (fewer channels make a narrower figure)
     """
+    panel, columns = width / columns, min(columns, len(patches))
     lines = -(-len(patches) // columns)
-    panel = width / columns
     rows = -(-patches.shape[1] // grid)
     tall = panel / 2 * rows / grid * patches.shape[-2] / patches.shape[-1]
-    figure, axes = new_figure(width, lines * (tall + 0.17) + (0.34 if heading else 0), lines, 2 * columns)
+    figure, axes = new_figure(panel * columns, lines * (tall + 0.17) + (0.34 if heading else 0), lines, 2 * columns)
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0.0, hspace=0.02)
     for axis in axes.flat:
         axis.set_axis_off()
