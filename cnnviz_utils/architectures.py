@@ -83,7 +83,8 @@ class AuxiliaryHead(nn.Module):
 
 
 class SmallGoogLeNet(nn.Module):
-    """GoogLeNet (Szegedy 2015): a stem, four inception blocks, average over positions, one linear layer.
+    """GoogLeNet (Szegedy 2015): a stem, three inception blocks, average over positions, one linear layer.
+    Behind the first two blocks stand auxiliary heads.
 
     In training mode it returns (logits, logits of aux2, logits of aux1), as torchvision's does, in evaluation mode the
     logits alone. `auxiliary=False` leaves the two extra heads out; `reduce=False` the 1x1 reductions.
@@ -98,9 +99,8 @@ class SmallGoogLeNet(nn.Module):
         self.inception1 = Inception(2 * w, (2 * w, 4 * w, w, w), less(2 * w, w // 2))
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.inception2 = Inception(8 * w, (4 * w, 6 * w, 2 * w, 2 * w), less(3 * w, w))
-        self.inception3 = Inception(14 * w, (4 * w, 6 * w, 2 * w, 2 * w), less(3 * w, w))
-        self.inception4 = Inception(14 * w, (4 * w, 8 * w, 2 * w, 2 * w), less(4 * w, w))
-        self.aux1 = AuxiliaryHead(14 * w, classes) if auxiliary else None
+        self.inception3 = Inception(14 * w, (4 * w, 8 * w, 2 * w, 2 * w), less(4 * w, w))
+        self.aux1 = AuxiliaryHead(8 * w, classes) if auxiliary else None
         self.aux2 = AuxiliaryHead(14 * w, classes) if auxiliary else None
         self.average = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(16 * w, classes)
@@ -109,9 +109,9 @@ class SmallGoogLeNet(nn.Module):
                 draw_as_he(part)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        low = self.inception2(self.pool(self.inception1(self.stem(self.normalise(images)))))
-        middle = self.inception3(low)
-        logits = self.head(self.average(self.inception4(middle)).flatten(1))
+        low = self.inception1(self.stem(self.normalise(images)))
+        middle = self.inception2(self.pool(low))
+        logits = self.head(self.average(self.inception3(middle)).flatten(1))
         if self.training and self.aux1 is not None:
             return logits, self.aux2(middle), self.aux1(low)
         return logits

@@ -10,7 +10,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # module (or package) -> what of ours it may import
 MAY = {
     "data": {"data", "paths", "files"}, "hooks": set(), "files": set(), "paths": set(), "networks": set(),
-    "architectures": {"networks"}, "models": {"architectures", "networks", "paths", "trained"}, "evaluation": {"hooks"}, "training": {"evaluation", "data"},
+    "architectures": {"networks"}, "costs": {"hooks"}, "models": {"architectures", "networks", "paths", "trained"}, "evaluation": {"hooks"}, "training": {"evaluation", "data"},
     "store": {"training", "files", "paths"}, "trained": {"training", "store", "data"}, "viz": {"viz", "hooks"}, "scores": {"hooks", "viz", "scores"}, "plot": {"plot"},
     "precision": {"evaluation"}, "widgets": {"plot"}, "records": set(), "provenance": {"paths", "__init__"}, "lessons": {"paths"}, "child": set(),
     "sweep": {"sweep", "data", "models", "trained", "training", "evaluation", "lessons", "paths", "files", "provenance", "records"},
