@@ -2,7 +2,6 @@
 
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -33,12 +32,12 @@ def bfloat16_instructions() -> tuple[str, ...] | None:
 
 
 @lru_cache
-def bfloat16_slowdown(repeats: int = 3) -> float:
+def bfloat16_slowdown(repeats: int = 7) -> float:
     """How many times longer a convolution takes in bfloat16 than in float32 on this CPU, measured (below 1: faster)."""
     images, layer = torch.rand(8, 32, 32, 32), nn.Conv2d(32, 32, 3)
     half = (images.bfloat16(), nn.Conv2d(32, 32, 3).bfloat16())
     with torch.inference_mode():
-        times = median_seconds({"full": lambda: layer(images), "half": lambda: half[1](half[0])}, repeats)
+        times = shortest_seconds({"full": lambda: layer(images), "half": lambda: half[1](half[0])}, repeats)
     return times["half"] / times["full"]
 
 
@@ -73,11 +72,11 @@ def pick_amp(amp: str = "auto", device: str | torch.device = "auto") -> str:
     return "bfloat16" if has_fast_bfloat16(device) else "float16" if device.type == "cuda" else "off"
 
 
-def median_seconds(functions: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
-    """Median time of each function. They take turns, so that whatever else the machine does slows all; compare only
-    numbers of one call."""
+def shortest_seconds(functions: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
+    """The shortest of `repeats` times of each function: whatever else the machine does can only add to it. The functions
+    take turns; compare only numbers of one call."""
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    times: dict[str, list[float]] = {name: [] for name in functions}
+    times = dict.fromkeys(functions, float("inf"))
     for turn in range(repeats + 1):  # the first turn warms up
         for name, function in functions.items():
             wait()
@@ -85,8 +84,8 @@ def median_seconds(functions: Mapping[str, Callable[[], object]], repeats: int =
             function()
             wait()
             if turn:
-                times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(seconds) for name, seconds in times.items()}
+                times[name] = min(times[name], time.perf_counter() - started)
+    return times
 
 
 def kept_bytes(model: nn.Module, images: Tensor, amp: str = "off") -> dict[str, int]:

@@ -13,7 +13,7 @@ from torch import nn
 from cnnviz_utils import precision
 from cnnviz_utils.models import build_model
 from cnnviz_utils.networks import ResNet
-from cnnviz_utils.precision import bfloat16_instructions, has_fast_bfloat16, kept_bytes, median_seconds, peak_bytes, pick_amp
+from cnnviz_utils.precision import bfloat16_instructions, has_fast_bfloat16, kept_bytes, peak_bytes, pick_amp, shortest_seconds
 from cnnviz_utils.training import TrainConfig, fit
 
 HALF = ("bfloat16", "float16")
@@ -133,9 +133,9 @@ def test_peak_of_known_tensors_and_nothing_for_what_was_there_before():
     assert peak_bytes(lambda: [torch.ones(256), (torch.ones(512) + 1).sum()]) == 4 * (256 + 512 + 512)
 
 
-def test_median_seconds_orders_what_sleeps_longer():
+def test_shortest_seconds_orders_what_sleeps_longer():
     import time
-    times = median_seconds({"long": lambda: time.sleep(0.03), "short": lambda: time.sleep(0.002)}, 3)
+    times = shortest_seconds({"long": lambda: time.sleep(0.03), "short": lambda: time.sleep(0.002)}, 3)
     assert list(times) == ["long", "short"] and times["long"] > times["short"]
 
 
