@@ -79,6 +79,21 @@ def test_colours_are_a_square_root_of_the_covariance():
     assert torch.equal(ci.to_rgb(planes, False), planes.sigmoid())
 
 
+@pytest.mark.parametrize("parametrisation", ["pixels", "fourier"])
+@pytest.mark.parametrize("colours", [False, True])
+@pytest.mark.parametrize("size", [8, 9])
+def test_an_ascent_begins_with_the_image_it_is_given(parametrisation, colours, size):
+    recipe = replace(ci.PLAIN, parametrisation=parametrisation, colours=colours, steps=0)
+    images, score = 0.01 + 0.98 * random(2, 3, size, size), ci.class_score(linear(size), 1, softmax=False)
+    torch.testing.assert_close(ci.ascend(score, size, [0, 1], recipe, start=images), images, rtol=0, atol=1e-4)
+    extremes = ci.ascend(score, size, [0, 1], recipe, start=images.round())
+    torch.testing.assert_close(extremes, images.round(), rtol=0, atol=1 / 500)
+    nearer = ci.ascend(score, size, [0, 1], replace(recipe, steps=5, lr=0.001), start=images)
+    assert (score(nearer) > score(images)).all() and float((nearer - images).abs().max()) < 0.05
+    with pytest.raises(ValueError, match="start must be 1 images"):
+        ci.ascend(score, size, [0], recipe, start=images)
+
+
 def test_total_variation_in_the_loss_is_the_one_that_is_reported():
     images = random(3, 3, 9, 7)
     torch.testing.assert_close(ci._roughness(images), total_variation(images))
@@ -97,6 +112,8 @@ def test_moving_by_whole_pixels_is_exact_and_angles_and_sizes_are_right():
     middle = F.interpolate(images[..., 4:12, 4:12], scale_factor=2, mode="bilinear")
     torch.testing.assert_close(larger[..., 1:-1, 1:-1], middle[..., 1:-1, 1:-1], rtol=0, atol=1e-5)
     assert moved(images, torch.ones(1, 4), 0, 0, 0) is images
+    outside = moved(images, torch.tensor([[1.0, 0, 0, 0]]), 0.5, 0.0, 0.0)[..., :7]
+    assert torch.equal(outside, torch.full_like(outside, 0.5))  # what comes in is mid-grey
 
 
 def test_blurring_is_a_gaussian_and_each_image_has_its_own():

@@ -98,27 +98,38 @@ def class_image(model: nn.Module, target: int, size: int, seed: int = 0, recipe:
 
 
 def class_images(
-    model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None
-) -> Tensor:
+    model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None,
+    start: Tensor | None = None,
+) -> Tensor:  # fmt: skip
     """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3, size, size) in [0, 1]."""
-    return ascend(class_score(model, targets), size, seeds, recipe)
+    return ascend(class_score(model, targets), size, seeds, recipe, start)
 
 
-def ascend(objective: Objective, size: int, seeds: Sequence[int], recipe: Recipe | None = None) -> Tensor:
+def ascend(
+    objective: Objective, size: int, seeds: Sequence[int], recipe: Recipe | None = None, start: Tensor | None = None
+) -> Tensor:
     """Images that make the objective large, one a seed, (len(seeds), 3, size, size) in [0, 1].
+
+    start: images (len(seeds), 3, size, size) in [0, 1] to begin with; by default faint noise around mid-grey.
 
     Each image has its own generator for its start and its transforms, and Adam treats every number by itself: what an
     image becomes does not depend on the others in the batch.
 
     Raises:
-        ValueError: unknown parametrisation, or an objective that does not give a number an image.
+        ValueError: unknown parametrisation, an objective that does not give a number an image, or a start of another
+            shape.
     """
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:
         raise ValueError(f"parametrisation must be one of {', '.join(START)}, not {recipe.parametrisation!r}")
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    start, image = START[recipe.parametrisation], IMAGE[recipe.parametrisation]
-    numbers = torch.stack([start(size, generator) for generator in generators])
+    image = IMAGE[recipe.parametrisation]
+    if start is None:
+        numbers = torch.stack([START[recipe.parametrisation](size, generator) for generator in generators])
+    elif start.shape == (len(seeds), 3, size, size):
+        numbers = to_numbers(start.detach(), recipe)
+    else:
+        raise ValueError(f"start must be {len(seeds)} images of {size} x {size} px, not {tuple(start.shape)}")
     draws = torch.stack([2 * torch.rand(recipe.steps, 5, generator=generator) - 1 for generator in generators])
     with torch.inference_mode(False), torch.enable_grad():
         numbers = numbers.clone().requires_grad_()
@@ -175,6 +186,18 @@ def to_rgb(planes: Tensor, colours: bool) -> Tensor:
         mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
         planes = torch.einsum("rc,nchw->nrhw", mix / mix.norm(dim=0).max(), planes)
     return planes.sigmoid()
+
+
+def to_numbers(images: Tensor, recipe: Recipe) -> Tensor:
+    """The way back: the numbers that a recipe writes images (N, 3, H, H) in [0, 1] with. Black and white, which the
+    logistic function only tends to, become the grey half a step of 255 away."""
+    planes = images.clamp(1 / 510, 1 - 1 / 510).logit()
+    if recipe.colours:
+        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
+        planes = torch.einsum("rc,nchw->nrhw", (mix / mix.norm(dim=0).max()).inverse(), planes)
+    if recipe.parametrisation == "pixels":
+        return planes
+    return torch.view_as_real(4 * torch.fft.rfft2(planes, norm="ortho") / wave_strengths(images.shape[-1]))
 
 
 def colour_matrix(images: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ def moved(images: Tensor, draws: Tensor, shift: float, scale: float, rotate: flo
     """Each image shifted by up to `shift` of its side, scaled by up to 1 +- `scale`, turned by up to `rotate` degrees.
 
     images (N, 3, H, W), draws (N, >= 4) in [-1, 1]: how much of each limit (right, down, larger, clockwise). One
-    resampling for all of it, bilinear; what comes in from outside is the mirrored image.
+    resampling for all of it, bilinear. What comes in from outside is mid-grey: mirrored, half an animal at the border
+    would be seen as a whole one, and stay half.
     """
     if not (shift or scale or rotate):
         return images
@@ -21,7 +22,7 @@ def moved(images: Tensor, draws: Tensor, shift: float, scale: float, rotate: flo
     back = torch.stack([torch.stack([cos, sin], 1), torch.stack([-sin, cos], 1)], 1)  # where each pixel comes from
     offset = -(back @ torch.stack([right, down], 1)[:, :, None])
     grid = F.affine_grid(torch.cat([back, offset], 2).to(images.dtype), list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    return 0.5 + F.grid_sample(images - 0.5, grid, padding_mode="zeros", align_corners=False)
 
 
 def blurred(images: Tensor, sigma: Tensor) -> Tensor:

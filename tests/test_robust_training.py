@@ -1,0 +1,100 @@
+"""Training on changed images: what the change does, the same loop as `fit` without one, the loop by hand with one."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.robust_training import Change, fit_changed, fit_changed_or_load
+from cnnviz_utils.training import TrainConfig, fit, lr_factor
+from cnnviz_utils.viz.robust import adversarial_examples
+
+CONFIG = TrainConfig(optimiser="adam", lr=0.02, momentum=0.9, weight_decay=0, epochs=4, batch_size=16, seed=3)
+
+
+def lit(n, seed, size=8):
+    """Two classes: the left or the right half a little lighter than the other."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.randint(0, 2, (n,), generator=generator)
+    images = 0.4 + 0.1 * torch.rand(n, 3, size, size, generator=generator)
+    for image, label in zip(images, labels.tolist(), strict=True):
+        image[:, :, 4 * label:4 * label + 4] += 0.1
+    return ImageSet((images * 255).byte().numpy(), labels, ("left", "right"), f"lit-{n}-{seed}-{size}")
+
+
+def network(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
+
+
+@pytest.fixture(scope="module")
+def data():
+    return lit(96, 0), lit(48, 1)
+
+
+def test_noise_and_adversary_do_what_they_say(data):
+    images, labels = data[0][:]
+    generator = torch.Generator().manual_seed(0)
+    assert Change()(network(), images, labels, generator) is images
+    noisy = Change(noise=0.1)(network(), images, labels, generator)
+    strengths = (noisy - images).flatten(1).std(1)  # even from 0 to 0.1
+    assert float(strengths.min()) < 0.01 and 0.09 < float(strengths.max()) < 0.11
+    assert float(strengths.mean()) == pytest.approx(0.05, rel=0.1)
+    loud = Change(noise=3.0)(network(), images, labels, generator)
+    assert float(loud.min()) == 0 and float(loud.max()) == 1
+    model = network()
+    attacked = Change(eps=0.7, steps=2)(model, images, labels, generator)
+    assert torch.equal(attacked, adversarial_examples(model, images, labels, eps=0.7, steps=2))
+    for wrong in ({"noise": -1.0}, {"eps": -1.0}, {"steps": 0}):
+        with pytest.raises(ValueError, match="must"):
+            Change(**wrong)
+
+
+def test_without_a_change_it_is_the_loop_of_fit(data):
+    """Same batches, same augmentation, same rates; `fit` keeps the best epoch's weights, so one epoch is compared."""
+    one = CONFIG.__class__(**{**vars(CONFIG), "epochs": 1, "augment": Augment(flip=0.5, shift=0.1)})
+    ours, theirs = network(), network()
+    rows = fit_changed(ours, *data, one, Change(), "cpu").rows, fit(theirs, *data, one, "cpu").rows
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    for column in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "lr"):
+        assert rows[0][0][column] == pytest.approx(rows[1][0][column], rel=1e-5)
+
+
+def test_an_adversary_is_the_loop_written_out(data):
+    """Attack the network as it is now, learn from what came out; Adam at the rates of one cycle."""
+    one = CONFIG.__class__(**{**vars(CONFIG), "epochs": 1})
+    ours, theirs = network(), network()
+    fit_changed(ours, *data, one, Change(eps=0.5, steps=2), "cpu")
+    images, labels = data[0][:]
+    order = torch.randperm(96, generator=torch.Generator().manual_seed(one.seed))
+    optimiser = torch.optim.Adam(theirs.parameters(), betas=(one.momentum, 0.999))
+    for step, chosen in enumerate(order.split(16)):
+        optimiser.param_groups[0]["lr"] = one.lr * lr_factor(one, step, 6)
+        attacked = adversarial_examples(theirs, images[chosen], labels[chosen], eps=0.5, steps=2)
+        optimiser.zero_grad()
+        F.cross_entropy(theirs.train()(attacked), labels[chosen]).backward()
+        optimiser.step()
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_the_same_seed_gives_the_same_bits_and_a_run_is_found_again(data, tmp_path, monkeypatch):
+    change, state = Change(noise=0.05, eps=0.5), torch.random.get_rng_state()
+    one, two = network(), network()
+    first = fit_changed_or_load(one, *data, CONFIG, change, "cpu", tmp_path)
+    fit_changed(two, *data, CONFIG, change, "cpu")
+    assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr("cnnviz_utils.robust_training.fit_changed", None)  # a second training would now fail
+    three = network()
+    assert fit_changed_or_load(three, *data, CONFIG, change, "cpu", tmp_path).rows == first.rows
+    assert all(torch.equal(value, two.state_dict()[name]) for name, value in three.state_dict().items())
+    with pytest.raises(TypeError):
+        fit_changed_or_load(network(), *data, CONFIG, Change(eps=0.6), "cpu", tmp_path)
+    with pytest.raises(TypeError):
+        fit_changed_or_load(network(1), *data, CONFIG, change, "cpu", tmp_path)
