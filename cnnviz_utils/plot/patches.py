@@ -60,4 +60,4 @@ def show_patches(patches: Tensor, projections: Tensor, titles: Sequence[str], *,
     if heading:
         figure.suptitle(heading, fontsize=11, fontweight="bold")
     return finish(figure, alt or f"{heading + '. ' if heading else ''}Deconvnet projections beside the strongest patches "
-                  f"of {len(titles)} channels: {', '.join(titles[:12])}")
+                  f"of {len(titles)} channels: {', '.join(titles[:12])}", palette=True)
