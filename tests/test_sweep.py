@@ -22,7 +22,7 @@ from cnnviz_utils.sweep.command import spread
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.page import page
 from cnnviz_utils.sweep.plan import read_sweep
-from cnnviz_utils.sweep.report import order_of
+from cnnviz_utils.sweep.report import order_of, provenances
 from cnnviz_utils.sweep.run import run_sweep
 
 TABLE = {
@@ -450,6 +450,19 @@ def test_the_page_stands_alone_and_escapes(table, tmp_path, monkeypatch):
     assert "Squares &amp; &lt;circles&gt;" in text and "<circles>" not in text
     assert "<script" not in text and "http" not in text and "src=" not in text and "<p>Second.</p>" in text
     assert 'role="img"' in text and "fast: published 0.250, here 0.500" in text
+
+
+def test_a_table_of_nothing_published_has_our_columns_only(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "train_row", fake)
+    plain = table({0: {"published": {}}, 1: {"published": {}}})
+    text = run_sweep(plain, tmp_path / "out", device="cpu").page.read_text()
+    assert "published" not in text.lower() and "difference" not in text and "0.5000" in text and "<svg" in text
+
+
+def test_where_runs_are_from_is_told_once():
+    records = {"a": {"runs": [{"provenance": {"torch": "2", "commit": c, "started": c}} for c in ("x", "y", "x")]},
+               "b": {"runs": [{"provenance": {"torch": "3", "commit": "", "started": "z"}}]}}
+    assert provenances(records) == [{"runs": 3, "commits": ["x", "y"], "torch": "2"}, {"runs": 1, "commits": [], "torch": "3"}]
 
 
 def test_rows_that_stand_in_another_order_than_published_are_named(table, tmp_path, monkeypatch):

@@ -54,23 +54,30 @@ def note(words: str, kind: str = "") -> str:
     return f'<span class="note{kind}">{words}</span>' if words else ""
 
 
+def any_published(summary: dict) -> bool:
+    return any(value is not None for row in summary["rows"] for value in row["published"].values())
+
+
 def table(summary: dict) -> str:
-    """Published, here, and the difference, for each of the three numbers."""
+    """Published, here, and the difference, for each of the three numbers; only ours where nothing was published."""
+    columns = {"here": lambda row, m: here(row["here"][m])}
+    about = "Under the mean of several seeds stands their standard deviation. The test is of the epoch best on validation."
+    if any_published(summary):
+        columns = {"published": lambda row, m: number(row["published"][m]), **columns,
+                   "difference": lambda row, m: number(row["difference"][m], sign=True)}
+        about = f"Published values, ours, and ours minus the published one. {about}"
+    edge = lambda column: " first" if column == next(iter(columns)) else ""
     lines = []
     for row in summary["rows"]:
-        cells = "".join(f'<td class="number first">{number(row["published"][m])}</td><td class="number">{here(row["here"][m])}'
-                        f'</td><td class="number">{number(row["difference"][m], sign=True)}</td>' for m in NAMES)
+        cells = "".join(f'<td class="number{edge(c)}">{content(row, m)}</td>' for m in NAMES for c, content in columns.items())
         failed = "".join(note(f"✗ seed {f['seed']} failed: {text(f['error'])}", " bad") for f in row["failed"])
         idle = note("not run" if not row["runs"] and not row["failed"] else "")
         lines.append(f'<tr><th scope="row">{text(row["row"])}{note(settings(row))}'
                      f"{note(html.escape(row['note']))}{failed}{idle}</th>{cells}</tr>")
-    group = "".join(f'<th scope="colgroup" colspan="3" class="first">{name}</th>' for name in NAMES.values())
-    heads = "".join(f'<th scope="col" class="number{" first" * (what == "published")}">{what}</th>' for _ in NAMES
-                    for what in ("published", "here", "difference"))
-    return (f'<p class="about">Published values, ours (under the mean of several seeds their standard deviation), and ours '
-            f"minus the published one. The test is of the epoch that was best on validation.</p>"
-            f'<div class="table"><table><thead><tr><th scope="col" rowspan="2">row</th>{group}</tr><tr>{heads}</tr></thead>'
-            f"<tbody>{''.join(lines)}</tbody></table></div>")
+    group = "".join(f'<th scope="colgroup" colspan="{len(columns)}" class="first">{name}</th>' for name in NAMES.values())
+    heads = "".join(f'<th scope="col" class="number{edge(c)}">{c}</th>' for _ in NAMES for c in columns)
+    return (f'<p class="about">{about}</p><div class="table"><table><thead><tr><th scope="col" rowspan="2">row</th>{group}</tr>'
+            f"<tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>")
 
 
 def picture(summary: dict) -> str:
@@ -93,11 +100,13 @@ def picture(summary: dict) -> str:
             parts.append(f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="#0b5a8f" stroke-width="2"/>'
                          f'<circle cx="{x(ours["mean"]):.1f}" cy="{y}" r="4" fill="#0b5a8f"/>')
         say = lambda value: "unknown" if value is None else f"{value:.3f}"
-        words.append(f"{text(row['row'])}: published {say(there)}, here {say(ours['mean'])}")
+        words.append(f"{text(row['row'])}: " + (f"published {say(there)}, here " if any_published(summary) else "")
+                     + say(ours["mean"]))
     alt = f"Test accuracy by row. {'; '.join(words)}."
     return (f'<figure><svg role="img" aria-label="{alt}" viewBox="0 0 {left + width + 12} {bottom + 24}" '
-            f'width="{left + width + 12}"><title>{alt}</title>{"".join(parts)}</svg><figcaption class="about">Test accuracy: '
-            "published (ring), here (dot; the bar is one standard deviation over seeds either way).</figcaption></figure>")
+            f'width="{left + width + 12}"><title>{alt}</title>{"".join(parts)}</svg><figcaption class="about">Test accuracy'
+            f"{': published (ring), here (dot' if any_published(summary) else ' (dot'}; the bar is one standard deviation over "
+            "seeds either way).</figcaption></figure>")
 
 
 def differences(summary: dict) -> str:

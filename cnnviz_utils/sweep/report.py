@@ -50,13 +50,15 @@ def order_of(rows: list[dict], metric: str = "test") -> dict:
 
 
 def provenances(records: dict[str, dict]) -> list[dict]:
-    """Which versions, processors and commits the runs are from, and how many of each."""
-    counted: dict[str, int] = {}
-    for found in records.values():
-        for run in found["runs"]:
-            text = json.dumps({k: v for k, v in run["provenance"].items() if k != "started"}, sort_keys=True)
-            counted[text] = counted.get(text, 0) + 1
-    return [{"runs": n, **json.loads(text)} for text, n in counted.items()]
+    """Which versions and processors the runs are from, how many of each, and at which commits."""
+    origins: dict[str, dict] = {}
+    for run in (run for found in records.values() for run in found["runs"]):
+        facts = {k: v for k, v in run["provenance"].items() if k not in ("started", "commit")}
+        origin = origins.setdefault(json.dumps(facts, sort_keys=True), {"runs": 0, "commits": []})
+        origin["runs"] += 1
+        if run["provenance"].get("commit") not in (*origin["commits"], None, ""):
+            origin["commits"].append(run["provenance"]["commit"])
+    return [origin | json.loads(facts) for facts, origin in origins.items()]
 
 
 def summarise(sweep: Sweep, records: dict[str, dict], splits) -> dict:
