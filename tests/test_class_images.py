@@ -195,6 +195,7 @@ def test_bad_input_gets_a_sentence():
         ci.ascend(ci.channel_score(model, "3", 8), 24, [0], RECIPE)
     with pytest.raises(ValueError, match="one number an image"):
         ci.ascend(lambda images: images.mean(), 24, [0, 1], RECIPE)
+    assert all(m.training for m in model.modules()) and not any(m._forward_hooks for m in model.modules())
 
 
 def test_adversarial_images_of_a_linear_network_are_known():

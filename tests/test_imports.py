@@ -12,7 +12,8 @@ MAY = {
     "data": {"data", "paths", "files"}, "hooks": set(), "files": set(), "paths": set(), "networks": set(),
     "architectures": {"networks"}, "costs": {"hooks"}, "models": {"architectures", "networks", "paths", "trained"}, "evaluation": {"hooks"}, "training": {"evaluation", "data"},
     "store": {"training", "files", "paths"}, "trained": {"training", "store", "data"}, "viz": {"viz", "hooks"}, "scores": {"hooks", "viz", "scores"}, "plot": {"plot"},
-    "precision": {"evaluation"}, "widgets": {"plot"}, "records": set(), "provenance": {"paths", "__init__"}, "lessons": {"paths"}, "child": set(),
+    "precision": {"evaluation"}, "robust_training": {"training", "evaluation", "data", "store", "files", "paths", "viz"},
+    "widgets": {"plot"}, "records": set(), "provenance": {"paths", "__init__"}, "lessons": {"paths"}, "child": set(),
     "sweep": {"sweep", "data", "models", "trained", "training", "evaluation", "lessons", "paths", "files", "provenance", "records"},
     "report": {"paths"}, "runs": {"lessons", "provenance", "records", "report", "child"},
 }
