@@ -7,6 +7,7 @@ from tolerance import close, same_shape
 @pytest.mark.parametrize(("a", "b"), [
     ("loss 0.50001", "loss 0.50002"), ("[1.0, 2.00001]", "[1.0, 2.0]"), ("1e-9 and 3", "2e-9 and 3"),
     ("<b id='T_ab12f_row'>0.3</b>", "<b id='T_99fe0_row'>0.3</b>"), ("a  0.1", "a 0.1"),
+    ("<Styler at 0x7f0be5d1>", "<Styler at 0x7e99c3a0>"),
 ])
 def test_noise_passes(a, b):
     assert close(a, b)

@@ -5,12 +5,13 @@ import re
 
 NUMBER = re.compile(r"(?<![\w.#])[-+]?(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)?(?![\w])")
 FLOAT = re.compile(r"(?<![\w.#])[-+]?(?:\d+\.\d*|\.\d+|\d+(?=[eE][-+]?\d))(?:[eE][-+]?\d+)?(?![\w])")
-ELEMENT_ID = re.compile(r"T_[0-9a-f]{5}")  # pandas draws a new name for every styled table
+# new in every run: the name that pandas gives a styled table, and where Python keeps it in memory
+DRAWN_ANEW = re.compile(r"T_[0-9a-f]{5}| at 0x[0-9a-f]+")
 
 
 def same_words(text: str, pattern: re.Pattern) -> str:
     """The text without its numbers and with single spaces."""
-    return re.sub(r"\s+", " ", pattern.sub("#", ELEMENT_ID.sub("T_", text))).strip()
+    return re.sub(r"\s+", " ", pattern.sub("#", DRAWN_ANEW.sub("", text))).strip()
 
 
 def close(a, b, rtol: float = 1e-3, atol: float = 1e-6) -> bool:
