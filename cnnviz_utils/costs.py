@@ -1,9 +1,8 @@
 """What a network costs: numbers to store, multiplications to make, memory to train in, time. See also `viz.receptive`."""
 
-import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from cnnviz_utils.hooks import evaluating
+from cnnviz_utils.precision import shortest_seconds
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,17 @@ def count_costs(model: nn.Module, size: int, channels: int = 3) -> Costs:
     return Costs(*sums, training_bytes(model, size, channels))
 
 
-@torch.inference_mode()
 def images_per_second(models: Mapping[str, nn.Module], size: int, batch: int = 8, repeats: int = 5,
                       device: str | torch.device = "cpu") -> dict[str, float]:
-    """How many images of size x size each network classifies a second, by the median of `repeats`.
+    """How many images of size x size each network classifies a second, by the shortest of `repeats` times.
 
     The networks take turns, so that whatever else the machine does slows all of them. Compare only numbers of one call.
     """
-    images, times = torch.rand(batch, 3, size, size, device=device), {name: [] for name in models}
-    wait = torch.cuda.synchronize if torch.device(device).type == "cuda" else lambda: None
-    for turn in range(repeats + 1):  # the first turn warms up
-        for name, model in models.items():
-            with evaluating(model):
-                wait()
-                started = time.perf_counter()
-                model(images)
-                wait()
-            if turn:
-                times[name].append(time.perf_counter() - started)
-    return {name: batch / statistics.median(seconds) for name, seconds in times.items()}
+    images = torch.rand(batch, 3, size, size, device=device)
+
+    def classify(model: nn.Module) -> None:
+        with evaluating(model), torch.inference_mode():
+            model(images)
+
+    seconds = shortest_seconds({name: partial(classify, model) for name, model in models.items()}, repeats)
+    return {name: batch / shortest for name, shortest in seconds.items()}

@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor, nn
 
+from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.hooks import capture, evaluating
 
 
@@ -17,18 +18,17 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: what it moves to a GPU could not be trained or differentiated afterwards
 def predict(model: nn.Module, data, batch_size: int = 256, device: str | torch.device = "auto") -> tuple[Tensor, Tensor]:
     """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in evaluation mode."""
     device = pick_device(device)
     model.to(device)
     with evaluating(model):
-        logits = [model(data[start:start + batch_size][0].to(device)).float().cpu()
-                  for start in range(0, len(data), batch_size)]
-    return torch.cat(logits).clone(), data.labels
+        logits = [model(images).float().cpu() for images, _ in batches(data, batch_size, device=device)]
+    return torch.cat(logits), data.labels
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def predict_tta(model: nn.Module, data, views: Sequence[Callable[[Tensor], Tensor]], share: float = 0.6,
                 batch_size: int = 256, device: str | torch.device = "auto") -> tuple[Tensor, Tensor]:
     """Test-time augmentation: every image is answered as it is and in several views, and the probabilities averaged.
@@ -45,11 +45,10 @@ def predict_tta(model: nn.Module, data, views: Sequence[Callable[[Tensor], Tenso
     device, found = pick_device(device), []
     model.to(device)
     with evaluating(model):
-        for start in range(0, len(data), batch_size):
-            images = data[start:start + batch_size][0].to(device)
+        for images, _ in batches(data, batch_size, device=device):
             answers = [model(view(images)).float().softmax(1) for view in views]
             found.append(((1 - share) * model(images).float().softmax(1) + share * torch.stack(answers).mean(0)).cpu())
-    return torch.cat(found).clamp(min=1e-30).log().clone(), data.labels
+    return torch.cat(found).clamp(min=1e-30).log(), data.labels
 
 
 def top_k(logits: Tensor, labels: Tensor, k: int = 1) -> float:
@@ -97,18 +96,18 @@ def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
     return wrong[confidence[wrong].argsort(descending=True, stable=True)][:n]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def embeddings(model: nn.Module, data, layer: str, batch_size: int = 256, device: str | torch.device = "auto") -> Tensor:
     """The response at a layer, (N, D), on the CPU; maps (C, h, w) are averaged over positions, so that D = C."""
     device = pick_device(device)
     model.to(device)
     found = []
     with evaluating(model), capture(model, [layer]) as maps:
-        for start in range(0, len(data), batch_size):
-            model(data[start:start + batch_size][0].to(device))
+        for images, _ in batches(data, batch_size, device=device):
+            model(images)
             response = maps[layer].float()
             found.append((response.mean((2, 3)) if response.ndim == 4 else response.flatten(1)).cpu())
-    return torch.cat(found).clone()
+    return torch.cat(found)
 
 
 def predictions_csv(path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]) -> None:

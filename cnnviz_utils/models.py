@@ -7,7 +7,6 @@ from pathlib import Path
 from types import MethodType
 
 import torch
-import torchvision
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -77,8 +76,10 @@ def _torchvision(name: str, num_classes: int, options: dict) -> nn.Module:
 
     The class is extended by a forward that normalises, so that layers keep torchvision's names.
     """
+    from torchvision import models  # takes longer to import than all the rest, and most lessons never ask for it
+
     extra = {"init_weights": True} if name == "googlenet" else {}
-    model = torchvision.models.get_model(name, weights=None, num_classes=num_classes, **extra, **options)
+    model = models.get_model(name, weights=None, num_classes=num_classes, **extra, **options)
     for module in model.modules():
         if getattr(module, "inplace", False):
             module.inplace = False
@@ -95,13 +96,13 @@ def imagenet_weights(name: str) -> Path:
     Its name ends in the first 8 digits of its SHA-256, which is checked. Raises FileNotFoundError that says where to
     get the file and where to put it, ValueError if its content is not what its name says.
     """
-    best = torchvision.models.get_model_weights(name).DEFAULT
+    from torchvision import models
+
+    best = models.get_model_weights(name).DEFAULT
     file = data_root() / "weights" / best.url.rsplit("/", 1)[-1]
     if not file.is_file():
         raise FileNotFoundError(f"ImageNet weights of {name} are not at {file}: put torchvision's file {file.name} "
                                 f"there (in Python: torchvision.models.{type(best).__name__}.{best.name}.url)")
-
-
     if not hashlib.sha256(file.read_bytes()).hexdigest().startswith(file.stem.rsplit("-", 1)[-1]):
         raise ValueError(f"{file} is damaged: its checksum is not the one in its name; fetch it again")
     return file

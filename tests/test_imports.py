@@ -10,7 +10,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # module (or package) -> what of ours it may import
 MAY = {
     "data": {"data", "paths", "files"}, "hooks": set(), "files": set(), "paths": set(), "networks": set(),
-    "architectures": {"networks"}, "costs": {"hooks"}, "models": {"architectures", "networks", "paths", "trained"}, "evaluation": {"hooks"}, "training": {"evaluation", "data"},
+    "architectures": {"networks"}, "costs": {"hooks", "precision"},
+    "models": {"architectures", "networks", "paths", "trained"}, "evaluation": {"data", "hooks"},
+    "training": {"evaluation", "data"},
     "store": {"training", "files", "paths"}, "trained": {"training", "store", "data"}, "viz": {"viz", "hooks"}, "scores": {"hooks", "viz", "scores"}, "plot": {"plot"},
     "precision": {"evaluation"}, "robust_training": {"training", "evaluation", "data", "store", "files", "paths", "viz"},
     "widgets": {"plot"}, "records": set(), "provenance": {"paths", "__init__"}, "lessons": {"paths"}, "child": set(),

@@ -76,8 +76,7 @@ def batches(data: ImageSet, batch_size: int, *, shuffle: bool = False, augment: 
     for chosen in order.split(batch_size):
         if drop_last and len(chosen) < batch_size:
             return
-        images, labels = data[chosen]
-        images, labels = images.to(device), labels.to(device)
+        images, labels = data.on(device, chosen)
         yield (augment(images, generator) if augment else images), labels
 
 

@@ -58,9 +58,13 @@ class ImageSet:
 
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
         """Images as float32 (n, 3, H, W) in [0, 1] with labels (n,); an integer gives (3, H, W) and a scalar."""
+        return self.on("cpu", index)
+
+    def on(self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
+        """`self[index]` on a device; what travels there are the bytes, a quarter of the floats."""
         index = np.asarray(index) if not isinstance(index, int | slice) else index
-        images = torch.from_numpy(np.array(self.images[index]))
-        return images.float().div_(255), self.labels[index]
+        images = torch.from_numpy(np.array(self.images[index])).to(device)
+        return images.float().div_(255), self.labels[index].to(device)
 
     @property
     def size(self) -> int:
