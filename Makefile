@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# idle threads sleep instead of spinning: no slower alone, four times faster beside another program
-export OMP_WAIT_POLICY ?= passive
 
 .DEFAULT_GOAL := help
 .PHONY: help report test lab notebooks bench lock clean

@@ -1,6 +1,5 @@
 """The command `cnnviz`. Imports inside the commands, so that --help and a misspelt name answer at once."""
 
-import os
 import shutil
 import sys
 import time
@@ -223,8 +222,6 @@ app.command()(sweep)
 
 def main() -> None:
     """The entry point. Typer has no repeatable option with two values, so `-p NAME VALUE` becomes `-p NAME=VALUE`."""
-    # Threads that have nothing to do sleep instead of spinning: with two processes on two cores that is four times faster.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # before torch is loaded; children inherit it
     words, joined = spread(sys.argv[1:]), []
     while words:
         word = words.pop(0)

@@ -134,7 +134,8 @@ def _decode_all(folder: Path, root: Path, files: Sequence[str], size: int, outli
             ImageDraw.Draw(mask).polygon([tuple(p) for p in polygon.T], fill=255)
             parts[i], has_mask[i] = np.asarray(fit_square(mask, size)) >= 128, True
 
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:  # Pillow decodes outside the interpreter's lock
+    # Pillow decodes outside the interpreter's lock
+    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool:
         warnings.simplefilter("ignore")  # and warns of oddities in files that it then handles
         list(pool.map(one, range(len(files))))
     images.flush()
