@@ -96,3 +96,22 @@ def test_no_image_twice_at_the_seams_of_batches():
     whole, _ = predict(model, data, batch_size=50, device="cpu")
     cut, _ = predict(model, data, batch_size=7, device="cpu")
     torch.testing.assert_close(whole, cut)
+
+
+def test_what_predict_moves_to_another_device_can_still_be_trained(squares):
+    class Watching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3 * 16 * 16, 3)
+
+        def to(self, *args, **kwargs):  # what a move to a GPU does: new tensors in place of the old ones
+            self.layer.weight.data = self.layer.weight.data.clone()
+            return self
+
+        def forward(self, images):
+            return self.layer(images.flatten(1))
+
+    model = Watching()
+    predict(model, squares, device="cpu")
+    assert not model.layer.weight.is_inference() and not model.layer.weight.data.is_inference()
+    model(squares[:4][0]).sum().backward()  # "Inference tensors cannot be saved for backward"
