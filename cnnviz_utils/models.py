@@ -76,7 +76,7 @@ def _torchvision(name: str, num_classes: int, options: dict) -> nn.Module:
 
     The class is extended by a forward that normalises, so that layers keep torchvision's names.
     """
-    from torchvision import models  # takes longer to import than all the rest, and most lessons never ask for it
+    from torchvision import models  # here, because it takes seconds and most lessons never ask for it
 
     extra = {"init_weights": True} if name == "googlenet" else {}
     model = models.get_model(name, weights=None, num_classes=num_classes, **extra, **options)
