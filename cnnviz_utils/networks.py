@@ -4,6 +4,7 @@ Every network takes images (N, 3, H, W) in [0, 1], normalises them in its first 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -58,23 +59,25 @@ class SmallAlexNet(nn.Module):
     """AlexNet (Krizhevsky 2012) for small images, with torchvision's names: `features`, `classifier`.
 
     Weights are drawn as He (2015) does for ReLU: with PyTorch's smaller ones eight layers without batch normalisation
-    need hundreds of steps before anything moves.
+    need hundreds of steps before anything moves. `norm` puts batch normalisation before every ReLU; names stay.
     """
 
-    def __init__(self, classes: int, width: int = 16, dropout: float = 0.2):
+    def __init__(self, classes: int, width: int = 16, dropout: float = 0.2, norm: bool = False):
         super().__init__()
         w = width
+        relu = (lambda kind, c: nn.Sequential(kind(c), nn.ReLU())) if norm else (lambda kind, c: nn.ReLU())
+        maps, numbers = partial(relu, nn.BatchNorm2d), partial(relu, nn.BatchNorm1d)
         self.normalise = Normalise()
         self.features = nn.Sequential(
-            nn.Conv2d(3, w, 7, stride=2, padding=3), nn.ReLU(), nn.MaxPool2d(3, 2),
-            nn.Conv2d(w, 2 * w, 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
-            nn.Conv2d(2 * w, 3 * w, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(3 * w, 2 * w, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(2 * w, 2 * w, 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2))
+            nn.Conv2d(3, w, 7, stride=2, padding=3), maps(w), nn.MaxPool2d(3, 2),
+            nn.Conv2d(w, 2 * w, 5, padding=2), maps(2 * w), nn.MaxPool2d(3, 2),
+            nn.Conv2d(2 * w, 3 * w, 3, padding=1), maps(3 * w),
+            nn.Conv2d(3 * w, 2 * w, 3, padding=1), maps(2 * w),
+            nn.Conv2d(2 * w, 2 * w, 3, padding=1), maps(2 * w), nn.MaxPool2d(3, 2))
         self.avgpool = nn.AdaptiveAvgPool2d(3)
         self.classifier = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(18 * w, 256), nn.ReLU(), nn.Dropout(dropout), nn.Linear(256, 256), nn.ReLU(),
-            nn.Linear(256, classes))
+            nn.Dropout(dropout), nn.Linear(18 * w, 256), numbers(256), nn.Dropout(dropout), nn.Linear(256, 256),
+            numbers(256), nn.Linear(256, classes))
         draw_as_he(self)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import nn
 
 from cnnviz_utils.architectures import Inception, SeparableBlock, conv_bn_relu, nearest_separable
 from cnnviz_utils.costs import layer_costs
+from cnnviz_utils.hooks import capture
 from cnnviz_utils.models import build_model, count_parameters
 from cnnviz_utils.training import TrainConfig, fit, loss_of
 
@@ -103,3 +104,17 @@ def test_nothing_separable_is_nearer():
     assert float(loss.detach().sqrt() / kernels.norm()) == pytest.approx(error, rel=0.02)
     errors = [nearest_separable(kernels, copies)[1] for copies in range(1, 7)]
     assert errors == sorted(errors, reverse=True) and errors[-1] < 1e-6  # six outputs need no more than six patterns
+
+
+def test_alexnet_with_norm_keeps_its_names_and_normalises_before_every_relu():
+    plain, normed = build_model("small_alexnet", 5), build_model("small_alexnet", 5, norm=True)
+    kept = plain.state_dict()
+    assert all(torch.equal(value, normed.state_dict()[name]) for name, value in kept.items())
+    maps, numbers = 16 + 32 + 48 + 32 + 32, 256 + 256
+    assert count_parameters(normed) - count_parameters(plain) == 2 * (maps + numbers)
+    with capture(normed.train(), ["features.0", "features.1", "classifier.1", "classifier.2"]) as seen:
+        normed(torch.rand(16, 3, 32, 32))
+    for before, after in (("features.0", "features.1"), ("classifier.1", "classifier.2")):
+        dims = [0, 2, 3] if seen[before].ndim == 4 else [0]
+        spread, mean = torch.std_mean(seen[before], dims, correction=0, keepdim=True)
+        torch.testing.assert_close(seen[after], ((seen[before] - mean) / spread).relu(), atol=2e-2, rtol=1e-2)

@@ -15,7 +15,7 @@ NETWORK = {"size": 32, "widths": (4, 8, 8)}
 @pytest.fixture
 def tiny_source(monkeypatch, tmp_path):
     """The built-in source with two images a class and one epoch, and a cache of its own; counts the trainings."""
-    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, 1))
+    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, 32, (1, 1)))
     monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path))
     runs = []
 
