@@ -47,12 +47,11 @@ def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None
     if live:  # the page shows the sliders; a report made of this notebook falls back on the picture
         import ipywidgets
 
-        panel = ipywidgets.interactive(function, **{n: menu(c) for n, c in controls.items()})
-        for child in panel.children:
-            if hasattr(child, "continuous_update"):
-                child.continuous_update = False
+        ready = iter(still)  # the first picture is made already
+        draw = lambda **settings: next(ready, None) or function(**settings)
+        first = {**start, **examples[0]}
+        panel = ipywidgets.interactive(draw, {"auto_display": True}, **{n: widget(c, first[n]) for n, c in controls.items()})
         data |= panel._repr_mimebundle_()
-        panel.update()
     publish_display_data(data, metadata)
 
 
@@ -68,6 +67,14 @@ def values(control) -> list:
     return list(control)
 
 
-def menu(control):
-    """What ipywidgets understands: tuples and bools as they are, anything else a list of choices."""
-    return control if isinstance(control, bool | tuple) else list(control)
+def widget(control, value):
+    """A tick box, a slider that waits until it is let go, or a menu, set to `value`."""
+    import ipywidgets
+
+    if isinstance(control, bool):
+        return ipywidgets.Checkbox(value=value)
+    if isinstance(control, tuple):
+        choices = values(control)
+        kind = ipywidgets.IntSlider if all(isinstance(choice, int) for choice in choices) else ipywidgets.FloatSlider
+        return kind(value=value, min=control[0], max=control[1], step=choices[1] - choices[0], continuous_update=False)
+    return ipywidgets.Dropdown(options=list(control), value=value)

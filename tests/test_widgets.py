@@ -37,6 +37,30 @@ def test_someone_there_gets_sliders_with_a_picture_to_fall_back_on():
     assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(output.data)
 
 
+MOVE = """
+import gc, ipywidgets
+[slider] = [w for w in gc.get_objects() if isinstance(w, ipywidgets.IntSlider)]
+slider.value = 5
+"""
+
+
+def test_the_sliders_start_at_the_first_example_and_draw_a_picture_each_time_they_move():
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (CODE, MOVE)])
+    client = NotebookClient(notebook, kernel_name="python3", timeout=120)
+
+    def shown():
+        """The alt texts of the pictures inside the widget's output area."""
+        [area] = [state for state in client.widget_state.values() if state["_model_name"] == "OutputModel"]
+        return [output["metadata"]["image/png"]["alt"] for output in area["outputs"]]
+
+    with client.setup_kernel():
+        client.kc.allow_stdin = True
+        client.execute_cell(notebook.cells[0], 0)
+        assert shown() == ["level 2 green True"]
+        client.execute_cell(notebook.cells[1], 1)
+        assert shown() == ["level 5 green True"]
+
+
 @pytest.mark.parametrize(("control", "expected"), [
     ((1, 4), [1, 2, 3, 4]), ((0, 10, 5), [0, 5, 10]), ((0.0, 1.0, 0.5), [0.0, 0.5, 1.0]), (True, [True, False]),
     (["a", "b"], ["a", "b"]),
