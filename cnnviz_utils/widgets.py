@@ -49,8 +49,8 @@ def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None
 
         ready = iter(still)  # the first picture is made already
         draw = lambda **settings: next(ready, None) or function(**settings)
-        first = {**start, **examples[0]}
-        panel = ipywidgets.interactive(draw, {"auto_display": True}, **{n: widget(c, first[n]) for n, c in controls.items()})
+        at = {**start, **examples[0]}
+        panel = ipywidgets.interactive(draw, {"auto_display": True}, **{n: widget(c, at[n]) for n, c in controls.items()})
         data |= panel._repr_mimebundle_()
     publish_display_data(data, metadata)
 
@@ -76,5 +76,6 @@ def widget(control, value):
     if isinstance(control, tuple):
         choices = values(control)
         kind = ipywidgets.IntSlider if all(isinstance(choice, int) for choice in choices) else ipywidgets.FloatSlider
-        return kind(value=value, min=control[0], max=control[1], step=choices[1] - choices[0], continuous_update=False)
+        step = choices[1] - choices[0] if len(choices) > 1 else 1  # one choice: a slider that stays where it is
+        return kind(value=value, min=control[0], max=control[1], step=step, continuous_update=False)
     return ipywidgets.Dropdown(options=list(control), value=value)

@@ -54,6 +54,14 @@ def test_the_borrower_may_change_its_weights_without_spoiling_the_next(tiny_sour
     assert build_model("small_resnet", 5, "menagerie_source", **NETWORK).stem[0].weight.abs().sum() > 0
 
 
+def test_a_source_says_how_long_networks_with_and_without_batch_normalisation_are_trained(tiny_source, monkeypatch):
+    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, 24, (1, 2)))
+    for name, epochs in (("small_resnet", 1), ("small_alexnet", 2)):
+        build_model(name, 5, "menagerie_source", size=32)
+        config = tiny_source[-1][3]
+        assert (config.epochs, config.batch_size) == (epochs, 24)
+
+
 def test_networks_without_batch_normalisation_learn_at_a_quarter_of_the_rate():
     assert trained.recipe_for(build_model("small_resnet", 3)).lr == trained.recipe().lr
     assert trained.recipe_for(build_model("small_alexnet", 3)).lr == trained.recipe().lr / 4

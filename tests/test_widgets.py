@@ -69,6 +69,15 @@ def test_values_of_a_control(control, expected):
     assert widgets.values(control) == expected
 
 
+@pytest.mark.parametrize(("control", "value", "kind"), [
+    ((0, 0), 0, "IntSlider"), ((0, 9, 3), 6, "IntSlider"), ((0.0, 4.0, 0.5), 1.5, "FloatSlider"), (True, False, "Checkbox"),
+    (["a", "b"], "b", "Dropdown"),
+])
+def test_a_control_is_set_to_its_value(control, value, kind):
+    made = widgets.widget(control, value)
+    assert type(made).__name__ == kind and made.value == value
+
+
 def test_unknown_control_is_named():
     with pytest.raises(ValueError, match="no control named.*depht"):
         widgets.explore(lambda depth: None, depth=[1], examples=[{"depht": 1}])
