@@ -1,5 +1,7 @@
 """The faster copy against the model itself; the decoder against its definition and its purpose."""
 
+import copy
+
 import pytest
 import torch
 import torchvision
@@ -9,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from cnnviz_utils.viz.cams import grad_cam
 from cnnviz_utils.viz.decoder import Visualizer, decode, train_decoder
 from cnnviz_utils.viz.deconvnet import deconvnet
-from cnnviz_utils.viz.fast import fast_copy
+from cnnviz_utils.viz.fast import PackedConv2d, fast_copy
 from cnnviz_utils.viz.filters import feature_maps
 from cnnviz_utils.viz.gradients import input_gradient
 
@@ -52,6 +54,33 @@ def test_the_copy_gives_the_same_maps_and_the_model_stays(name, layer, left):
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert model.training and all(p.requires_grad for p in model.parameters())
     assert not any(m._forward_hooks for m in [*model.modules(), *fast.modules()])
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="weights are packed by oneDNN, which is not here")
+def test_packed_weights_give_the_same_numbers_and_can_be_copied_saved_halved_and_recorded(tmp_path):
+    model, images = network("resnet18"), random(3, 3, 64, 64)
+    fast, usual = fast_copy(model, images[:1]), fast_copy(model, images[:1], pack=False)
+    packed = [m for m in fast.modules() if isinstance(m, PackedConv2d)]
+    assert len(packed) == 20 and all(m.packed is not None for m in packed)  # used already, when logits were compared
+    assert not any(isinstance(m, PackedConv2d) for m in usual.modules())
+    torch.save(fast, tmp_path / "fast.pt")
+    again = torch.load(tmp_path / "fast.pt", weights_only=False)
+    expected = grad_cam(model, images, "layer4", 0, relu=False)
+    for one in (fast, copy.deepcopy(fast), again):
+        torch.testing.assert_close(grad_cam(one, images, "layer4", 0, relu=False), expected,
+                                   rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
+    assert list(fast.state_dict()) == list(usual.state_dict())
+    for watched in (deconvnet, lambda m, x, layer: input_gradient(m, x, 0)):  # with both, it is the usual convolution
+        assert torch.equal(watched(fast, images, "layer3"), watched(usual, images, "layer3"))
+    with torch.no_grad():
+        assert fast.half()(images.half()).dtype == torch.float16
+
+
+def test_a_convolution_with_a_padding_that_cannot_be_packed_stays():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
+                          nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    fast = fast_copy(model, random(2, 3, 8, 8))
+    assert [isinstance(m, PackedConv2d) for m in fast[:3]] == [False, False, True]
 
 
 def test_folding_equals_pytorchs_own():

@@ -1,8 +1,10 @@
-"""A copy of a network that gives the same numbers sooner: BatchNorm folded into the convolutions, channels last.
+"""A copy of a network that gives the same numbers sooner: BatchNorm folded into the convolutions, channels last,
+weights packed.
 
-Both are worth something for pictures, because pictures never train: at test time BatchNorm is one factor and one
-offset a channel, which the convolution before it can carry itself. A pass over every map is saved, and in
-channels-last order (N, H, W, C in memory) convolutions find the numbers that they multiply side by side.
+All three are worth something for pictures, because pictures never train. At test time BatchNorm is one factor and
+one offset a channel, which the convolution before it can carry itself: a pass over every map is saved. In
+channels-last order (N, H, W, C in memory) convolutions find the numbers that they multiply side by side. And weights
+that stay as they are need to be put into the processor's favourite order only once, not at every call.
 """
 
 import copy
@@ -14,7 +16,9 @@ from torch import Tensor, nn
 from cnnviz_utils.viz.layers import check_images, looking
 
 
-def fast_copy(model: nn.Module, images: Tensor, *, fold: bool = True, channels_last: bool = True) -> nn.Module:
+def fast_copy(
+    model: nn.Module, images: Tensor, *, fold: bool = True, channels_last: bool = True, pack: bool = True
+) -> nn.Module:
     """A faster copy for pictures, in evaluation mode, its parameters frozen; the model itself is left as it is.
 
     images (n, 3, H, W) in [0, 1]: one or two are enough. They show which BatchNorm follows which convolution, and
@@ -34,10 +38,44 @@ def fast_copy(model: nn.Module, images: Tensor, *, fold: bool = True, channels_l
                 _fold(fast, convolution, norm)
         if channels_last:
             fast = fast.to(memory_format=torch.channels_last)
+        if pack and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+            _pack(fast)
         error = float((fast(images) - expected).abs().max())
     if not error <= 1e-3 * max(1e-6, float(expected.abs().max())):
         raise ValueError(f"folding changed the logits of {type(model).__name__} by {error:.3g}: use fold=False")
     return fast
+
+
+class PackedConv2d(nn.Conv2d):
+    """A convolution whose weights lie in the order in which the processor's kernels (oneDNN) read them.
+
+    PyTorch's compiler calls the same two operators; there is no public way to them. Only where nothing watches: with
+    gradients, or where each function is recorded (`Tape`), it is the ordinary convolution that it was made of.
+    """
+
+    def __init__(self, convolution: nn.Conv2d) -> None:
+        self.__dict__.update(convolution.__dict__)  # the same parameters, hooks and settings
+        self.packed = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        usual = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        if not usual or torch.is_grad_enabled() or torch._C._is_torch_function_mode_enabled():
+            return super().forward(x)
+        settings = list(self.padding), list(self.stride), list(self.dilation), self.groups
+        if self.packed is None:
+            self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *settings, list(x.shape))
+        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, *settings, "none", [], "")
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"packed": None}  # what is packed cannot be copied or saved, only made again
+
+
+def _pack(model: nn.Module) -> None:
+    """Every plain convolution becomes one that packs its weights, in its place and under its name."""
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if type(child) is nn.Conv2d and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+                setattr(parent, name, PackedConv2d(child))
 
 
 def _pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
