@@ -27,6 +27,8 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
         parameter: Annotated[list[str] | None, typer.Option("-p", "--parameter", metavar="NAME VALUE",
                                                             help=PARAMETER_HELP)] = None,
         out: Annotated[Path | None, typer.Option(help="Where pages go; by default reports/, or reports/PROFILE.")] = None,
+        jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Lessons at a time; by default as many as "
+                                                 "there are cores, at most 4, and one on a GPU.")] = None,
         timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800) -> None:
     """Run lessons and write their pages, metrics and an index."""
     from cnnviz_utils.lessons import UsageError, all_lessons, choose, plan
@@ -38,57 +40,35 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
         settings = plan(chosen, profile, dict(p.split("=", 1) for p in parameter or []), lessons)
     except UsageError as error:
         fail(error, 2)
+    import torch
+
+    from cnnviz_utils.course import Progress, run_lessons, share_out
     from cnnviz_utils.report import write_index
-    from cnnviz_utils.runs import LessonFailed, run_lesson
+    from cnnviz_utils.runs import LessonFailed
 
     out = out or (CHECKOUT or Path.cwd()) / "reports" / ("" if profile == "quick" else profile)
-    started, failed, broken = time.time(), [], 0
-    for one in chosen:
-        typer.echo(f"{one.name}: {one.title}")
-        try:
-            done = run_lesson(one, settings[one.name], out, profile, timeout, progress=Progress(one.name))
-        except LessonFailed as error:
-            Progress.end()
-            typer.echo(f"  FAILED {error}", err=True)
-            failed.append(one.name)
-            continue
-        except KeyboardInterrupt:
-            Progress.end()
-            write_index(out)
-            fail("interrupted; what was finished is kept", 130)
-        Progress.end()
-        for claim in done.claims:
-            broken += not claim["holds"]
-            if not claim["holds"]:
-                typer.echo(f"  does not hold: {claim['claim']} ({claim['evidence']})")
-        typer.echo(f"  {sum(c['holds'] for c in done.claims)} of {len(done.claims)} claims hold, {done.seconds:.0f} s")
+    jobs, threads = share_out(len(chosen), torch.get_num_threads(), jobs, torch.cuda.is_available())
+    started, failed, broken, progress = time.time(), [], 0, Progress()
+    try:
+        for one, done in run_lessons(chosen, settings, out, profile, timeout, jobs, threads, progress):
+            if isinstance(done, LessonFailed):
+                progress.say(f"  FAILED {done}", error=True)
+                failed.append(one.name)
+                continue
+            held = sum(claim["holds"] for claim in done.claims)
+            progress.say(f"{one.name}: {held} of {len(done.claims)} claims hold, {done.seconds:.0f} s")
+            for claim in done.claims:
+                if not claim["holds"]:
+                    progress.say(f"  does not hold: {claim['claim']} ({claim['evidence']})")
+            broken += len(done.claims) - held
+    except KeyboardInterrupt:
+        write_index(out)
+        fail("interrupted; what was finished is kept", 130)
     typer.echo(f"{write_index(out)}: {len(chosen) - len(failed)} of {len(chosen)} lessons ran, {time.time() - started:.0f} s")
     if failed:
-        fail(f"did not run to the end: {', '.join(failed)}", 3)
+        fail(f"did not run to the end: {', '.join(sorted(failed))}", 3)
     if broken and profile == "quick":
         fail(f"{broken} claims do not hold", 1)
-
-
-class Progress:
-    """The cell that is running: one line that is written over on a terminal, a line a section elsewhere."""
-
-    def __init__(self, lesson: str):
-        self.lesson, self.started, self.last = lesson, time.time(), None
-
-    def __call__(self, text: str) -> None:
-        where, _, heading = text.partition(" ")
-        if sys.stdout.isatty():
-            line = f"  cell {where}  {time.time() - self.started:4.0f} s  {heading}"
-            sys.stdout.write("\r\033[K" + line[:shutil.get_terminal_size().columns - 1])
-        elif heading != self.last:
-            sys.stdout.write(f"  {time.time() - self.started:4.0f} s  cell {where}  {heading}\n")
-        sys.stdout.flush()
-        self.last = heading
-
-    @staticmethod
-    def end() -> None:
-        if sys.stdout.isatty():
-            sys.stdout.write("\r\033[K")
 
 
 @app.command()
@@ -159,14 +139,16 @@ def pretrain(source: Annotated[str, typer.Argument(help="menagerie_source or tin
 @app.command()
 def execute(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")] = None) -> None:
     """For authors: run lessons in place, with their own parameters, and store their outputs with clean metadata."""
+    from cnnviz_utils.course import Progress
     from cnnviz_utils.lessons import UsageError, all_lessons, choose
     from cnnviz_utils.runs import LessonFailed, execute_in_place
 
+    progress = Progress()
     try:
         for one in choose(lesson or [], all_lessons()):
-            typer.echo(one.name)
-            execute_in_place(one, progress=Progress(one.name))
-            Progress.end()
+            progress.start(one)
+            execute_in_place(one, progress=lambda text, one=one: progress(one, text))
+            progress.end(one)
     except UsageError as error:
         fail(error, 2)
     except LessonFailed as error:

@@ -3,36 +3,43 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 
 def atomic_folder(folder: Path, make: Callable[[Path], None], files: Sequence[str]) -> Path:
     """`folder` with those files in it: as it is if they are all there and readable, else made anew.
 
     `make(path)` writes them into a temporary folder beside it, which is then renamed: whoever looks sees all of it or
-    nothing. Two processes that make the same folder at once do the work twice, and either result serves both.
+    nothing. Of two processes that want the same folder one makes it and the other waits.
     """
     if _complete(folder, files):
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        make(work)
-        if not _complete(work, files):
-            raise RuntimeError(f"{folder.name}: not all of {', '.join(files)} were written")
-        if folder.exists() and not _complete(folder, files):
-            shutil.rmtree(folder, ignore_errors=True)
+    with turn(folder):
+        if _complete(folder, files):  # made while we waited
+            return folder
+        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
+            make(work)
+            if not _complete(work, files):
+                raise RuntimeError(f"{folder.name}: not all of {', '.join(files)} were written")
+            shutil.rmtree(folder, ignore_errors=True)
             os.rename(work, folder)
-        except OSError:  # another process was first
-            if not _complete(folder, files):
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
     return folder
+
+
+@contextmanager
+def turn(folder: Path) -> Iterator[None]:
+    """One process at a time makes `folder`. The lock is a file beside it, and is freed when its holder ends, however."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        yield
 
 
 def _complete(folder: Path, files: Sequence[str]) -> bool:

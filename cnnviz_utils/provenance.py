@@ -10,8 +10,8 @@ from cnnviz_utils.paths import CHECKOUT
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill")
 
 
-def processor() -> str:
-    """The CPU's model, and the GPU's if there is one."""
+def processor(threads: int | None = None) -> str:
+    """The CPU's model with the threads computed with (by default this process's), and the GPU's if there is one."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
@@ -21,7 +21,7 @@ def processor() -> str:
     import torch
 
     gpu = f"; {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
-    return f"{name}, {torch.get_num_threads()} threads{gpu}"
+    return f"{name}, {threads or torch.get_num_threads()} threads{gpu}"
 
 
 def commit() -> str:
@@ -36,8 +36,8 @@ def commit() -> str:
         return ""
 
 
-def provenance() -> dict[str, str]:
-    """Everything by name, as text."""
+def provenance(threads: int | None = None) -> dict[str, str]:
+    """Everything by name, as text. threads: how many were computed with, if not as many as this process has."""
     def installed(package: str) -> str:
         try:
             return version(package)
@@ -45,4 +45,5 @@ def provenance() -> dict[str, str]:
             return "not installed"
 
     return {"cnnviz": __version__, "commit": commit(), "python": platform.python_version(),
-            **{package: installed(package) for package in PACKAGES}, "processor": processor(), "system": platform.system()}
+            **{package: installed(package) for package in PACKAGES}, "processor": processor(threads),
+            "system": platform.system()}

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,7 +23,7 @@ from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.evaluation import pick_device, predict
 from cnnviz_utils.files import atomic_folder
 from cnnviz_utils.paths import cache_root
-from cnnviz_utils.store import run_key
+from cnnviz_utils.store import load_plain_weights, plain_weights, run_key
 from cnnviz_utils.training import History, TrainConfig, lr_factor, make_optimiser, steps_per_epoch
 from cnnviz_utils.viz import robust
 
@@ -97,10 +97,9 @@ def fit_changed_or_load(model: nn.Module, train, valid, config: TrainConfig, cha
 
     def train_and_save(folder: Path) -> None:
         history = fit_changed(model, train, valid, config, change, device)
-        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        save_file(plain_weights(model), folder / "weights.safetensors")
         (folder / "history.json").write_text(json.dumps(history.rows))
 
     folder = atomic_folder(where, train_and_save, ("weights.safetensors", "history.json"))
-    model.load_state_dict(load_file(folder / "weights.safetensors"))
+    load_plain_weights(model, folder / "weights.safetensors")
     return History(json.loads((folder / "history.json").read_text()))

@@ -42,10 +42,25 @@ class Run:
         return all(claim["holds"] for claim in self.claims)
 
 
+class Children:
+    """The processes that run lessons at the moment, so that all of them can be stopped at once."""
+
+    def __init__(self) -> None:
+        self.running: set[subprocess.Popen] = set()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """End them; what they had begun is dropped. A child that starts later ends at once."""
+        self.stopped = True
+        for child in list(self.running):
+            child.terminate()
+
+
 def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quick", timeout: int = CELL_TIMEOUT,
+               threads: int | None = None, children: Children | None = None,
                progress: Callable[[str], None] = lambda line: None) -> Run:
     """Run one lesson with these parameters (checked by `lessons.plan`) and leave OUT/LESSON.ipynb, .html and
-    .metrics.json, each written whole or not at all.
+    .metrics.json, each written whole or not at all. threads: how many it may compute with, by default one a core.
 
     Raises LessonFailed; the notebook as far as it came is kept as OUT/LESSON.failed.ipynb.
     """
@@ -57,7 +72,10 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
     with tempfile.TemporaryDirectory(prefix=".run-", dir=out) as folder:
         work = Path(folder) / f"{lesson.name}.ipynb"
         changed = {k: v for k, v in parameters.items() if v != lesson.parameters[k].value}
-        problem = _execute(lesson.path, work, changed, timeout, progress)
+        children = children or Children()
+        problem = _execute(lesson.path, work, changed, timeout, progress, threads, children)
+        if children.stopped:
+            raise LessonFailed(f"{lesson.name}: interrupted")
         notebook = nbformat.read(work, as_version=4) if work.is_file() and work.stat().st_size else None
         problem = problem or check_whole(notebook)
         if problem:
@@ -66,7 +84,7 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
                 problem += f" (as far as it came: {failed.name})"
             raise LessonFailed(f"{lesson.name}: {problem}")
         found = find_record(notebook)
-        facts = provenance() | {"profile": profile, "seconds": round(time.time() - started, 1),
+        facts = provenance(threads) | {"profile": profile, "seconds": round(time.time() - started, 1),
                                 "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
                                 "data": found["metrics"].get("data_fingerprint", "not recorded")}
         metrics = {"lesson": lesson.name, "title": lesson.title, "parameters": parameters, "changed": sorted(changed),
@@ -80,13 +98,20 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
     return Run(lesson.name, out / f"{lesson.name}.html", time.time() - started, found["claims"])
 
 
-def _execute(source: Path, target: Path, parameters: dict, timeout: int, progress) -> str:
+def _execute(source: Path, target: Path, parameters: dict, timeout: int, progress: Callable[[str], None],
+             threads: int | None = None, children: Children | None = None) -> str:
     """Papermill in a child process (its working folder is a process's own); returns what went wrong, or ""."""
     order = {"source": str(source), "target": str(target), "parameters": parameters, "timeout": timeout}
+    settings = {"PYTHONUNBUFFERED": "1"} | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
+    children = children or Children()
+    # in a session of its own, or Ctrl-C would reach it before us: it is told to stop by `Children.stop`
     child = subprocess.Popen([sys.executable, "-m", "cnnviz_utils.child", json.dumps(order)], stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"})
+                             stderr=subprocess.DEVNULL, text=True, env=os.environ | settings, start_new_session=True)
+    children.running.add(child)
     problem = "its process ended without a word: not enough memory?"
     try:
+        if children.stopped:
+            child.terminate()
         for line in child.stdout:
             kind, _, text = line.rstrip("\n").partition("\t")
             if kind == "cell":
@@ -99,6 +124,7 @@ def _execute(source: Path, target: Path, parameters: dict, timeout: int, progres
     finally:
         child.stdout.close()
         child.wait()
+        children.running.discard(child)
     return problem
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from cnnviz_utils import training
 from cnnviz_utils.files import atomic_folder
@@ -33,6 +33,18 @@ def run_key(model: nn.Module, train, valid, config: TrainConfig) -> str:
     return stamp.hexdigest()[:16]
 
 
+def plain_weights(model: nn.Module) -> dict[str, Tensor]:
+    """Copies of everything in the model's state, on the CPU and in the order in memory that files have."""
+    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, value in model.state_dict().items()}
+
+
+def load_plain_weights(model: nn.Module, file: Path) -> None:
+    """Weights of a .safetensors file into the model, which is then as `fit` leaves it: channels last in memory, so that
+    it computes the very bits of the network that was trained, and as fast."""
+    model.to(memory_format=torch.channels_last).load_state_dict(load_file(file))
+
+
 def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto", cache: Path | None = None,
                 progress: Callable[[dict], None] | None = None) -> History:
     """`fit`, unless the same run was made before: then its weights and history are read (safetensors and JSON).
@@ -41,8 +53,7 @@ def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str
     """
     def train_and_save(folder: Path) -> None:
         history = fit(model, train, valid, config, device, progress)
-        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        save_file(weights, folder / "weights.safetensors")
+        save_file(plain_weights(model), folder / "weights.safetensors")
         (folder / "history.json").write_text(json.dumps(history.rows))
 
     where = (cache or cache_root() / "models") / run_key(model, train, valid, config)
@@ -50,7 +61,7 @@ def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str
         folder = atomic_folder(where, train_and_save, ("weights.safetensors", "history.json"))
         try:
             history = History(json.loads((folder / "history.json").read_text()))  # first: it cannot spoil the model
-            model.load_state_dict(load_file(folder / "weights.safetensors"))
+            load_plain_weights(model, folder / "weights.safetensors")
             return history
         except Exception:  # whatever is wrong with the files, training again is the remedy
             (folder / "history.json").unlink(missing_ok=True)

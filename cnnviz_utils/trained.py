@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.store import fit_or_load
+from cnnviz_utils.store import fit_or_load, plain_weights
 from cnnviz_utils.training import History, TrainConfig
 
 # data sets that weights are borrowed from: the settings they are loaded with, the batch size, and the epochs of networks
@@ -59,4 +59,4 @@ def source_weights(source: str, build: Callable[[int], nn.Module], size: int = 6
     model = build(len(sets.classes))
     config = replace(recipe_for(model, with_norm if normed(model) else without), batch_size=batch_size)
     fit_or_load(model, sets.train, sets.valid, config, device, progress=progress)
-    return {name: value.detach().cpu() for name, value in model.state_dict().items()}
+    return plain_weights(model)

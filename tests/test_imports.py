@@ -19,6 +19,7 @@ MAY = {
     "widgets": {"plot"}, "records": set(), "provenance": {"paths", "__init__"}, "lessons": {"paths"}, "child": set(),
     "sweep": {"sweep", "data", "models", "trained", "training", "evaluation", "lessons", "paths", "files", "provenance", "records"},
     "report": {"paths"}, "runs": {"lessons", "provenance", "records", "report", "child"},
+    "course": {"lessons", "runs"},
 }
 
 

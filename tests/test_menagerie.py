@@ -4,6 +4,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from threading import Thread
 
@@ -298,7 +299,12 @@ def test_damaged_cache_is_drawn_again(tmp_path, damage):
     else:
         (folder / "contents.json").write_text("")
     assert np.array_equal(menagerie.menagerie(SMALL).train.images, good)
-    assert [path.name for path in (tmp_path / "cache").iterdir()] == [folder.name]     # nothing left lying about
+    assert left(tmp_path / "cache") == [folder.name]     # nothing lying about
+
+
+def left(folder) -> list[str]:
+    """What lies in a folder, locks apart."""
+    return [path.name for path in folder.iterdir() if path.suffix != ".lock"]
 
 
 def test_interrupted_writer_leaves_nothing(tmp_path, monkeypatch):
@@ -309,7 +315,7 @@ def test_interrupted_writer_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(menagerie, "draw", stop)
     with pytest.raises(KeyboardInterrupt):
         menagerie.menagerie(SMALL)
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert left(tmp_path / "cache") == []
 
 
 def test_concurrent_writers_agree(tmp_path):
@@ -322,7 +328,22 @@ def test_concurrent_writers_agree(tmp_path):
     for thread in threads:
         thread.join()
     assert len(found) == 6 and all((parts[0][1]["images"] == 7).all() for parts in found)
-    assert [path.name for path in tmp_path.iterdir()] == ["shared"]
+    assert left(tmp_path) == ["shared"]
+
+
+def test_of_concurrent_writers_one_works_and_the_others_wait(tmp_path):
+    made, found, folder = [], [], tmp_path / "shared"
+
+    def make():
+        made.append(1)
+        time.sleep(0.3)
+        yield "train", {"images": np.zeros((2, 3, 4, 4), np.uint8)}, [{}] * 2
+    threads = [Thread(target=lambda: found.append(cache.cached_arrays(folder, make))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 4 and len(made) == 1
 
 
 def test_fingerprint_follows_the_drawing_code(monkeypatch):

@@ -1,13 +1,19 @@
 """Runs that succeed, and every way to fail: each with its sentence, its exit code, and nothing half-written."""
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from cnnviz_utils import cli, lessons, paths
+from cnnviz_utils.course import share_out
 from cnnviz_utils.lessons import Parameter, UsageError, convert, parse_parameters
 from cnnviz_utils.records import RECORD, Claim, plain, record
 
@@ -118,6 +124,64 @@ def test_an_older_page_survives_a_failure_and_a_success_removes_the_failed_one(c
     assert (course.folder / "out" / "01_first.html").read_text() == good
     (course.folder / "notebooks" / "01_first.ipynb").write_text(original)
     assert course("run", "1")[0] == 0 and not (course.folder / "out" / "01_first.failed.ipynb").exists()
+
+
+MEET = """import pathlib, time
+pathlib.Path('{mine}').touch()
+for _ in range(600):
+    if pathlib.Path('{other}').exists():
+        break
+    time.sleep(0.1)
+else:
+    raise RuntimeError('the other lesson never ran at the same time')"""
+
+
+def test_two_lessons_run_at_the_same_time_and_share_the_cores(course):
+    """Each waits for the other: they end only if they run together."""
+    for name, mine, other in (("01_first", "a", "b"), ("02_second", "b", "a")):
+        lesson_file(course.folder, name, MEET.format(mine=mine, other=other), "import os\nprint(os.environ['OMP_NUM_THREADS'])")
+    code, output = course("run", "--jobs", "2")
+    assert code == 0, output
+    threads = max(1, torch.get_num_threads() // 2)
+    for name in ("01_first", "02_second"):
+        executed = nbformat.read(course.folder / "out" / f"{name}.ipynb", 4)
+        assert executed.cells[-1].outputs[0].text == f"{threads}\n"
+        facts = json.loads((course.folder / "out" / f"{name}.metrics.json").read_text())["provenance"]
+        assert f", {threads} threads" in facts["processor"]
+
+
+@pytest.mark.parametrize(("lessons_", "cores", "jobs", "gpu", "expected"), [
+    (10, 2, None, False, (2, 1)), (10, 1, None, False, (1, 1)), (10, 8, None, False, (4, 2)), (1, 8, None, False, (1, 8)),
+    (3, 16, None, False, (3, 5)), (10, 8, None, True, (1, 8)), (10, 8, 2, True, (2, 4)), (10, 2, 5, False, (5, 1)),
+])
+def test_cores_are_shared_out(lessons_, cores, jobs, gpu, expected):
+    assert share_out(lessons_, cores, jobs, gpu) == expected
+
+
+def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course):
+    """The command as a person starts and stops it; the lesson that waits forever is not left running."""
+    lesson_file(course.folder, "02_second", "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))",
+                "time.sleep(300)")
+    script = ("import pathlib, sys\nfrom cnnviz_utils import cli, lessons, paths\n"
+              f"paths.course_root = lessons.course_root = lambda: pathlib.Path({str(course.folder)!r})\ncli.main()")
+    out = course.folder / "out"
+    command = subprocess.Popen([sys.executable, "-c", script, "run", "--jobs", "2", "--out", str(out)],
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    wait_for(lambda: (out / "01_first.html").exists() and (course.folder / "notebooks" / "pid").exists())
+    command.send_signal(signal.SIGINT)
+    output = command.communicate(timeout=60)[0]
+    assert command.returncode == 130 and "interrupted; what was finished is kept" in output and "Traceback" not in output
+    assert (out / "index.html").exists() and not list(out.glob("*.failed.ipynb")) and not list(out.glob(".run-*"))
+    kernel = int((course.folder / "notebooks" / "pid").read_text())
+    wait_for(lambda: not Path(f"/proc/{kernel}").exists() or "Z" in Path(f"/proc/{kernel}/stat").read_text().split()[2])
+
+
+def wait_for(condition, seconds=60):
+    for _ in range(10 * seconds):
+        if condition():
+            return
+        time.sleep(0.1)
+    raise TimeoutError("that never happened")
 
 
 def test_execute_stores_outputs_with_clean_metadata(course):

@@ -2,10 +2,12 @@
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from cnnviz_utils import trained
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.models import build_model
+from cnnviz_utils.store import fit_or_load, plain_weights
 from cnnviz_utils.training import fit
 
 TINY = {"seed": 0, "train": 2, "valid": 1, "test": 1}
@@ -65,6 +67,19 @@ def test_a_source_says_how_long_networks_with_and_without_batch_normalisation_ar
 def test_networks_without_batch_normalisation_learn_at_a_quarter_of_the_rate():
     assert trained.recipe_for(build_model("small_resnet", 3)).lr == trained.recipe().lr
     assert trained.recipe_for(build_model("small_alexnet", 3)).lr == trained.recipe().lr / 4
+
+
+def test_a_network_that_is_found_again_computes_the_bits_of_the_one_that_was_trained(tmp_path, squares):
+    config = trained.recipe(epochs=1)
+    networks = [build_model("small_resnet", 3, size=16) for _ in range(2)]
+    for one in networks:
+        fit_or_load(one, squares, squares, config, device="cpu", cache=tmp_path)
+    first, found = (one.eval() for one in networks)
+    images = squares[:8][0]
+    assert torch.equal(first(images), found(images))
+    save_file(plain_weights(found), tmp_path / "weights.safetensors")  # which takes no other order in memory
+    again = build_model("small_resnet", 3, tmp_path / "weights.safetensors", size=16).eval()
+    torch.testing.assert_close(first(images), again(images))
 
 
 def test_an_unknown_source_names_those_there_are():

@@ -81,9 +81,8 @@ class Augment:
         padded = F.pad(images, (most_x, most_x, most_y, most_y), mode="replicate")
         rows = (start_y + torch.arange(h, device=images.device)).view(n, 1, h, 1)
         columns = (start_x + torch.arange(w, device=images.device)).view(n, 1, 1, w)
-        batch = torch.arange(n, device=images.device).view(n, 1, 1, 1)
-        channels = torch.arange(3, device=images.device).view(1, 3, 1, 1)
-        return padded[batch, channels, rows, columns]
+        places = (rows * padded.shape[-1] + columns).expand(n, 3, h, w)  # counted row by row
+        return padded.flatten(2).gather(2, places.flatten(2)).view(n, 3, h, w)
 
     def _affine(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Zoom, turn and shift images (N, 3, H, W) in one bilinear sampling, edges repeated; same shape."""

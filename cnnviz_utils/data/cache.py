@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnviz_utils.files import turn
+
 from .sets import digest
 
 Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]   # a split's name, its arrays, one dict an image
@@ -23,21 +25,27 @@ def code_fingerprint(modules: Iterable[str]) -> str:
 def cached_arrays(folder: Path, make: Callable[[], Iterable[Contents]]) -> list[Contents]:
     """What `make` yields, from `folder` if it is there and whole; otherwise made, written and then read back.
 
-    Arrays come as read-only memory maps. A folder that is damaged is made again. Two processes that make the same
-    folder at the same time do the work twice, and the first one's folder stays.
+    Arrays come as read-only memory maps. A folder that is damaged is made again. Of two processes that want the same
+    folder one makes it and the other waits.
     """
     found = _read(folder)
     if found is None:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        try:
-            _write(work, make())
-            _publish(work, folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-        found = _read(folder)
-        if found is None:
-            raise OSError(f"the cache {folder} cannot be read back after it was written; is the disk full or damaged?")
+        with turn(folder):
+            found = _read(folder) or _made(folder, make)
+    return found
+
+
+def _made(folder: Path, make: Callable[[], Iterable[Contents]]) -> list[Contents]:
+    """The folder written anew and read back."""
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        _write(work, make())
+        _publish(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    found = _read(folder)
+    if found is None:
+        raise OSError(f"the cache {folder} cannot be read back after it was written; is the disk full or damaged?")
     return found
 
 
