@@ -15,7 +15,7 @@ from pathlib import Path
 from cnnviz_utils.lessons import Lesson
 from cnnviz_utils.runs import Children, LessonFailed, Run, run_lesson
 
-MOST_JOBS = 4  # a lesson takes about 1.5 GB of memory
+MOST_JOBS = 4  # a lesson takes more than 1 GB of memory
 
 
 def share_out(lessons: int, cores: int, jobs: int | None = None, gpu: bool = False) -> tuple[int, int]:
