@@ -28,7 +28,8 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
                                                             help=PARAMETER_HELP)] = None,
         out: Annotated[Path | None, typer.Option(help="Where pages go; by default reports/, or reports/PROFILE.")] = None,
         jobs: Annotated[int | None, typer.Option("-j", "--jobs", min=1, help="Lessons at a time; by default as many as "
-                                                 "there are cores, at most 4, and one on a GPU.")] = None,
+                                                 "there are cores, at most 4, one for each 3 GB of memory; "
+                                                 "on a GPU one.")] = None,
         timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800) -> None:
     """Run lessons and write their pages, metrics and an index."""
     from cnnviz_utils.lessons import UsageError, all_lessons, choose, plan
@@ -42,12 +43,12 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
         fail(error, 2)
     import torch
 
-    from cnnviz_utils.course import Progress, run_lessons, share_out
+    from cnnviz_utils.course import Progress, memory_gb, run_lessons, share_out
     from cnnviz_utils.report import write_index
     from cnnviz_utils.runs import LessonFailed
 
     out = out or (CHECKOUT or Path.cwd()) / "reports" / ("" if profile == "quick" else profile)
-    jobs, threads = share_out(len(chosen), torch.get_num_threads(), jobs, torch.cuda.is_available())
+    jobs, threads = share_out(len(chosen), torch.get_num_threads(), memory_gb(), jobs, torch.cuda.is_available())
     started, failed, broken, progress = time.time(), [], 0, Progress()
     try:
         for one, done in run_lessons(chosen, settings, out, profile, timeout, jobs, threads, progress):

@@ -4,6 +4,7 @@ Two lessons with a core each are done sooner than one after the other with two: 
 and small steps that use one core only.
 """
 
+import os
 import shutil
 import sys
 import threading
@@ -15,12 +16,21 @@ from pathlib import Path
 from cnnviz_utils.lessons import Lesson
 from cnnviz_utils.runs import Children, LessonFailed, Run, run_lesson
 
-MOST_JOBS = 4  # a lesson takes more than 1 GB of memory
+MOST_JOBS = 4
+GB_A_JOB = 3  # the hungriest lessons take 2.2 GB, and the reader's other programs want some too
 
 
-def share_out(lessons: int, cores: int, jobs: int | None = None, gpu: bool = False) -> tuple[int, int]:
-    """(lessons at a time, threads for each). A GPU is not shared unless `jobs` says so."""
-    jobs = jobs or (1 if gpu else min(lessons, cores, MOST_JOBS))
+def memory_gb() -> float:
+    """The machine's memory; infinite where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def share_out(lessons: int, cores: int, memory: float, jobs: int | None = None, gpu: bool = False) -> tuple[int, int]:
+    """(lessons at a time, threads for each). memory: in GB. A GPU is not shared unless `jobs` says so."""
+    jobs = jobs or (1 if gpu else max(1, min(lessons, cores, MOST_JOBS, int(min(memory, 1e6) // GB_A_JOB))))
     return jobs, max(1, cores // jobs)
 
 

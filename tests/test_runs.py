@@ -13,7 +13,7 @@ import torch
 from typer.testing import CliRunner
 
 from cnnviz_utils import cli, lessons, paths
-from cnnviz_utils.course import share_out
+from cnnviz_utils.course import memory_gb, share_out
 from cnnviz_utils.lessons import Parameter, UsageError, convert, parse_parameters
 from cnnviz_utils.records import RECORD, Claim, plain, record
 
@@ -150,12 +150,18 @@ def test_two_lessons_run_at_the_same_time_and_share_the_cores(course):
         assert f", {threads} threads" in facts["processor"]
 
 
-@pytest.mark.parametrize(("lessons_", "cores", "jobs", "gpu", "expected"), [
-    (10, 2, None, False, (2, 1)), (10, 1, None, False, (1, 1)), (10, 8, None, False, (4, 2)), (1, 8, None, False, (1, 8)),
-    (3, 16, None, False, (3, 5)), (10, 8, None, True, (1, 8)), (10, 8, 2, True, (2, 4)), (10, 2, 5, False, (5, 1)),
+@pytest.mark.parametrize(("lessons_", "cores", "memory", "jobs", "gpu", "expected"), [
+    (10, 2, 16, None, False, (2, 1)), (10, 1, 16, None, False, (1, 1)), (10, 8, 16, None, False, (4, 2)),
+    (1, 8, 16, None, False, (1, 8)), (3, 16, 64, None, False, (3, 5)), (10, 8, 8, None, False, (2, 4)),
+    (10, 2, 2, None, False, (1, 2)), (10, 8, float("inf"), None, False, (4, 2)), (10, 8, 64, None, True, (1, 8)),
+    (10, 8, 64, 2, True, (2, 4)), (10, 2, 4, 5, False, (5, 1)),
 ])
-def test_cores_are_shared_out(lessons_, cores, jobs, gpu, expected):
-    assert share_out(lessons_, cores, jobs, gpu) == expected
+def test_cores_are_shared_out(lessons_, cores, memory, jobs, gpu, expected):
+    assert share_out(lessons_, cores, memory, jobs, gpu) == expected
+
+
+def test_the_machines_memory_is_in_gigabytes():
+    assert 0.5 < memory_gb() < 1e5
 
 
 def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course):
