@@ -84,9 +84,10 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
                 problem += f" (as far as it came: {failed.name})"
             raise LessonFailed(f"{lesson.name}: {problem}")
         found = find_record(notebook)
-        facts = provenance(threads) | {"profile": profile, "seconds": round(time.time() - started, 1),
-                                "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
-                                "data": found["metrics"].get("data_fingerprint", "not recorded")}
+        facts = provenance(threads) | {
+            "profile": profile, "seconds": round(time.time() - started, 1),
+            "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
+            "data": found["metrics"].get("data_fingerprint", "not recorded")}
         metrics = {"lesson": lesson.name, "title": lesson.title, "parameters": parameters, "changed": sorted(changed),
                    "provenance": facts, "metrics": found["metrics"], "claims": found["claims"]}
         (Path(folder) / "metrics.json").write_text(json.dumps(metrics, indent=1))
