@@ -61,7 +61,7 @@ def values(control) -> list:
         return [control, not control]
     if isinstance(control, tuple):
         low, high, step = control if len(control) == 3 else (*control, 1 if isinstance(control[0], int) else None)
-        step = step or (high - low) / 10
+        step = step or (high - low) / 10 or 1
         count = round((high - low) / step) + 1
         return [low + i * step if isinstance(step, int) else round(low + i * step, 10) for i in range(count)]
     return list(control)
