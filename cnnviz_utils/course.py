@@ -30,7 +30,7 @@ def memory_gb() -> float:
 
 def share_out(lessons: int, cores: int, memory: float, jobs: int | None = None, gpu: bool = False) -> tuple[int, int]:
     """(lessons at a time, threads for each). memory: in GB. A GPU is not shared unless `jobs` says so."""
-    jobs = jobs or (1 if gpu else max(1, min(lessons, cores, MOST_JOBS, int(min(memory, 1e6) // GB_A_JOB))))
+    jobs = jobs or (1 if gpu else max(1, int(min(lessons, cores, MOST_JOBS, memory / GB_A_JOB))))
     return jobs, max(1, cores // jobs)
 
 

@@ -20,17 +20,11 @@ def atomic_folder(folder: Path, make: Callable[[Path], None], files: Sequence[st
     if _complete(folder, files):
         return folder
     with turn(folder):
-        if _complete(folder, files):  # made while we waited
-            return folder
-        work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            make(work)
-            if not _complete(work, files):
-                raise RuntimeError(f"{folder.name}: not all of {', '.join(files)} were written")
-            shutil.rmtree(folder, ignore_errors=True)
-            os.rename(work, folder)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+        if not _complete(folder, files):  # nobody made it while we waited
+            with written_whole(folder) as work:
+                make(work)
+                if not _complete(work, files):
+                    raise RuntimeError(f"{folder.name}: not all of {', '.join(files)} were written")
     return folder
 
 
@@ -40,6 +34,18 @@ def turn(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         yield
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """An empty folder to write into. It takes `folder`'s name, and its place, at the end; after an error it is gone."""
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        yield work
+        shutil.rmtree(folder, ignore_errors=True)
+        os.rename(work, folder)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def _complete(folder: Path, files: Sequence[str]) -> bool:

@@ -73,7 +73,7 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
         work = Path(folder) / f"{lesson.name}.ipynb"
         changed = {k: v for k, v in parameters.items() if v != lesson.parameters[k].value}
         children = children or Children()
-        problem = _execute(lesson.path, work, changed, timeout, progress, threads, children)
+        problem = _execute(lesson.path, work, changed, timeout, progress, children, threads)
         if children.stopped:
             raise LessonFailed(f"{lesson.name}: interrupted")
         notebook = nbformat.read(work, as_version=4) if work.is_file() and work.stat().st_size else None
@@ -100,11 +100,10 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
 
 
 def _execute(source: Path, target: Path, parameters: dict, timeout: int, progress: Callable[[str], None],
-             threads: int | None = None, children: Children | None = None) -> str:
+             children: Children, threads: int | None = None) -> str:
     """Papermill in a child process (its working folder is a process's own); returns what went wrong, or ""."""
     order = {"source": str(source), "target": str(target), "parameters": parameters, "timeout": timeout}
     settings = {"PYTHONUNBUFFERED": "1"} | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-    children = children or Children()
     # in a session of its own, or Ctrl-C would reach it before us: it is told to stop by `Children.stop`
     child = subprocess.Popen([sys.executable, "-m", "cnnviz_utils.child", json.dumps(order)], stdout=subprocess.PIPE,
                              stderr=subprocess.DEVNULL, text=True, env=os.environ | settings, start_new_session=True)
@@ -155,7 +154,7 @@ def execute_in_place(lesson: Lesson, timeout: int = CELL_TIMEOUT, progress=lambd
     """Run a lesson with its own parameters and store its outputs in the notebook itself, with clean metadata."""
     with tempfile.TemporaryDirectory(prefix=".run-", dir=lesson.path.parent) as folder:
         work = Path(folder) / lesson.path.name
-        problem = _execute(lesson.path, work, {}, timeout, progress)
+        problem = _execute(lesson.path, work, {}, timeout, progress, Children())
         notebook = nbformat.read(work, as_version=4) if work.is_file() else None
         problem = problem or check_whole(notebook)
         if problem:

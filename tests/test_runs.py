@@ -179,7 +179,15 @@ def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course):
     assert command.returncode == 130 and "interrupted; what was finished is kept" in output and "Traceback" not in output
     assert (out / "index.html").exists() and not list(out.glob("*.failed.ipynb")) and not list(out.glob(".run-*"))
     kernel = int((course.folder / "notebooks" / "pid").read_text())
-    wait_for(lambda: not Path(f"/proc/{kernel}").exists() or "Z" in Path(f"/proc/{kernel}/stat").read_text().split()[2])
+    wait_for(lambda: ended(kernel))
+
+
+def ended(process: int) -> bool:
+    """Gone, or dead and not yet collected by its parent (Linux)."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
 
 
 def wait_for(condition, seconds=60):

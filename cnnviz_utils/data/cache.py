@@ -1,16 +1,13 @@
 """A folder of arrays on disk, written whole or not at all, checked when it is opened, read through memory maps."""
 
 import json
-import os
-import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cnnviz_utils.files import turn
+from cnnviz_utils.files import turn, written_whole
 
 from .sets import digest
 
@@ -31,19 +28,11 @@ def cached_arrays(folder: Path, make: Callable[[], Iterable[Contents]]) -> list[
     found = _read(folder)
     if found is None:
         with turn(folder):
-            found = _read(folder) or _made(folder, make)
-    return found
-
-
-def _made(folder: Path, make: Callable[[], Iterable[Contents]]) -> list[Contents]:
-    """The folder written anew and read back."""
-    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write(work, make())
-        _publish(work, folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    found = _read(folder)
+            found = _read(folder)
+            if found is None:  # nobody made it while we waited
+                with written_whole(folder) as work:
+                    _write(work, make())
+                found = _read(folder)
     if found is None:
         raise OSError(f"the cache {folder} cannot be read back after it was written; is the disk full or damaged?")
     return found
@@ -84,21 +73,3 @@ def _checksum(file: Path) -> int:
         while block := stream.read(1 << 20):
             total = zlib.crc32(block, total)
     return total
-
-
-def _publish(work: Path, folder: Path) -> None:
-    """Give the finished folder its name in one step. If a whole one has it already, that one stays."""
-    for attempt in range(5):
-        try:
-            os.rename(work, folder)
-            return
-        except OSError:
-            if _read(folder) is not None:
-                return
-            broken = work.with_name(f"{work.name}.broken{attempt}")
-            try:                            # out of the way first: a rename never replaces a folder with files in it
-                os.rename(folder, broken)
-            except FileNotFoundError:       # another process was faster
-                continue
-            shutil.rmtree(broken, ignore_errors=True)
-    raise OSError(f"the cache {folder} could not be put in place; delete that folder and try again")
