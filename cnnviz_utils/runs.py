@@ -5,8 +5,8 @@ does not exist; 3 a lesson failed; 130 interrupted.
 """
 
 import json
+import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+import torch
 
+from cnnviz_utils import child
 from cnnviz_utils.lessons import Lesson
 from cnnviz_utils.provenance import provenance
 from cnnviz_utils.records import RECORD, Claim, record
@@ -46,14 +48,14 @@ class Children:
     """The processes that run lessons at the moment, so that all of them can be stopped at once."""
 
     def __init__(self) -> None:
-        self.running: set[subprocess.Popen] = set()
+        self.running: set[multiprocessing.Process] = set()
         self.stopped = False
 
     def stop(self) -> None:
         """End them; what they had begun is dropped. A child that starts later ends at once."""
         self.stopped = True
-        for child in list(self.running):
-            child.terminate()
+        for process in list(self.running):
+            process.terminate()
 
 
 def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quick", timeout: int = CELL_TIMEOUT,
@@ -99,33 +101,46 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
     return Run(lesson.name, out / f"{lesson.name}.html", time.time() - started, found["claims"])
 
 
+def can_fork() -> bool:
+    """Whether lessons and their kernels are forked here from a process that has torch imported (see `child`)."""
+    return sys.platform == "linux" and not torch.cuda.is_available()
+
+
 def _execute(source: Path, target: Path, parameters: dict, timeout: int, progress: Callable[[str], None],
              children: Children, threads: int | None = None) -> str:
     """Papermill in a child process (its working folder is a process's own); returns what went wrong, or ""."""
-    order = {"source": str(source), "target": str(target), "parameters": parameters, "timeout": timeout}
-    settings = {"PYTHONUNBUFFERED": "1"} | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)})
-    # in a session of its own, or Ctrl-C would reach it before us: it is told to stop by `Children.stop`
-    child = subprocess.Popen([sys.executable, "-m", "cnnviz_utils.child", json.dumps(order)], stdout=subprocess.PIPE,
-                             stderr=subprocess.DEVNULL, text=True, env=os.environ | settings, start_new_session=True)
-    children.running.add(child)
+    fork = can_fork()
+    context = multiprocessing.get_context("forkserver" if fork else "spawn")
+    if fork:
+        context.set_forkserver_preload(["cnnviz_utils.preload"])
+    settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     problem = "its process ended without a word: not enough memory?"
-    try:
-        if children.stopped:
-            child.terminate()
-        for line in child.stdout:
-            kind, _, text = line.rstrip("\n").partition("\t")
-            if kind == "cell":
-                progress(text)
-            elif kind == "end":
-                problem = json.loads(text)
-    except BaseException:
-        child.terminate()
-        raise
-    finally:
-        child.stdout.close()
-        child.wait()
-        children.running.discard(child)
-    return problem
+    with tempfile.TemporaryDirectory(prefix="cnnviz-") as sockets:  # the system's: their paths must be short
+        order = {"source": str(source), "target": str(target), "parameters": parameters, "timeout": timeout, "fork": fork,
+                 "threads": threads, "environment": os.environ | settings, "sockets": f"{sockets}/kernel"}
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=child.main, args=(theirs, order))
+        process.start()
+        theirs.close()
+        children.running.add(process)
+        try:
+            if children.stopped:
+                process.terminate()
+            while True:
+                kind, text = ours.recv()
+                if kind == "cell":
+                    progress(text)
+                else:
+                    problem = text
+        except EOFError:  # it has ended
+            return problem
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            ours.close()
+            process.join()
+            children.running.discard(process)
 
 
 def check_whole(notebook) -> str:

@@ -1,6 +1,7 @@
 """Runs that succeed, and every way to fail: each with its sentence, its exit code, and nothing half-written."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cnnviz_utils import cli, lessons, paths
+from cnnviz_utils import cli, lessons, paths, runs
 from cnnviz_utils.course import memory_gb, share_out
 from cnnviz_utils.lessons import Parameter, UsageError, convert, parse_parameters
 from cnnviz_utils.records import RECORD, Claim, plain, record
@@ -139,13 +140,14 @@ else:
 def test_two_lessons_run_at_the_same_time_and_share_the_cores(course):
     """Each waits for the other: they end only if they run together."""
     for name, mine, other in (("01_first", "a", "b"), ("02_second", "b", "a")):
-        lesson_file(course.folder, name, MEET.format(mine=mine, other=other), "import os\nprint(os.environ['OMP_NUM_THREADS'])")
+        lesson_file(course.folder, name, MEET.format(mine=mine, other=other),
+                    "import os, torch\nprint(os.environ['OMP_NUM_THREADS'], torch.get_num_threads())")
     code, output = course("run", "--jobs", "2")
     assert code == 0, output
     threads = max(1, torch.get_num_threads() // 2)
     for name in ("01_first", "02_second"):
         executed = nbformat.read(course.folder / "out" / f"{name}.ipynb", 4)
-        assert executed.cells[-1].outputs[0].text == f"{threads}\n"
+        assert executed.cells[-1].outputs[0].text == f"{threads} {threads}\n"
         facts = json.loads((course.folder / "out" / f"{name}.metrics.json").read_text())["provenance"]
         assert f", {threads} threads" in facts["processor"]
 
@@ -164,22 +166,63 @@ def test_the_machines_memory_is_in_gigabytes():
     assert 0.5 < memory_gb() < 1e5
 
 
+def started(*words: str) -> subprocess.Popen:
+    """Python with these words, as from a terminal: leader of its processes, and not deaf to Ctrl-C (what a shell starts
+    in the background is, and so are we if we were started there)."""
+    return subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+
+
 def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course):
     """The command as a person starts and stops it; the lesson that waits forever is not left running."""
-    lesson_file(course.folder, "02_second", "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))",
-                "time.sleep(300)")
+    lesson_file(course.folder, "02_second", PID, "time.sleep(300)")
     script = ("import pathlib, sys\nfrom cnnviz_utils import cli, lessons, paths\n"
               f"paths.course_root = lessons.course_root = lambda: pathlib.Path({str(course.folder)!r})\ncli.main()")
     out = course.folder / "out"
-    command = subprocess.Popen([sys.executable, "-c", script, "run", "--jobs", "2", "--out", str(out)],
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    command = started("-c", script, "run", "--jobs", "2", "--out", str(out))
     wait_for(lambda: (out / "01_first.html").exists() and (course.folder / "notebooks" / "pid").exists())
     command.send_signal(signal.SIGINT)
-    output = command.communicate(timeout=60)[0]
+    output = command.communicate(timeout=180)[0]
     assert command.returncode == 130 and "interrupted; what was finished is kept" in output and "Traceback" not in output
     assert (out / "index.html").exists() and not list(out.glob("*.failed.ipynb")) and not list(out.glob(".run-*"))
     kernel = int((course.folder / "notebooks" / "pid").read_text())
     wait_for(lambda: ended(kernel))
+
+
+def test_ctrl_c_while_it_is_still_importing_ends_without_a_traceback(course):
+    """A terminal sends the signal to every process of the command."""
+    command = started("-m", "cnnviz_utils.cli", "run", "01", "--out", str(course.folder / "out"))
+    assert command.stdout.readline().startswith("01_data_splits")
+    time.sleep(1)
+    os.killpg(command.pid, signal.SIGINT)
+    output = command.communicate(timeout=180)[0]
+    assert command.returncode == 130 and "interrupted" in output and "Traceback" not in output, output
+
+
+PID = "import os, pathlib, signal, sys, time\npathlib.Path('pid').write_text(str(os.getpid()))"
+
+
+def test_a_kernel_does_not_outlive_the_process_that_runs_the_lesson(course):
+    lesson_file(course.folder, "01_first", PID, "os.kill(os.getppid(), signal.SIGKILL)\ntime.sleep(300)")
+    code, output = course("run", "1")
+    assert code == 3 and "ended without a word" in output
+    wait_for(lambda: ended(int((course.folder / "notebooks" / "pid").read_text())))
+
+
+@pytest.mark.skipif(not runs.can_fork(), reason="kernels are forked on Linux without a GPU")
+@pytest.mark.parametrize("forked", [True, False])
+def test_a_forked_kernel_has_torch_imported_and_works_like_one_that_was_started(course, monkeypatch, forked):
+    """Each in its own folder, with its own `__main__`, and computing with threads, which do not survive a fork."""
+    monkeypatch.setattr(runs, "can_fork", lambda: forked)
+    lesson_file(course.folder, "01_first", "import sys\nprint('torch' in sys.modules, __name__, sys.modules['__main__'].n)",
+                "import torch\nfrom pathlib import Path\nx = torch.arange(1e6).view(1000, 1000)\n"
+                "print(Path.cwd().name, float((x @ x / 1e15).sum().round()))", "%matplotlib inline\nimport matplotlib\n"
+                "print(matplotlib.get_backend())")
+    assert course("run", "1", "-p", "n=4")[0] == 0
+    cells = nbformat.read(course.folder / "out" / "01_first.ipynb", 4).cells
+    numbers = torch.arange(1e6).view(1000, 1000)
+    assert [cell.outputs[0].text.strip() for cell in cells[-3:]] == [
+        f"{forked} __main__ 4", f"notebooks {float((numbers @ numbers / 1e15).sum().round())}", "inline"]
 
 
 def ended(process: int) -> bool:
@@ -190,7 +233,7 @@ def ended(process: int) -> bool:
         return True
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=180):
     for _ in range(10 * seconds):
         if condition():
             return
