@@ -96,9 +96,9 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     """The optimiser over what learns, and only that."""
     groups = parameter_groups(model, config)
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
+        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=True)
     kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, betas=(config.momentum, 0.999), weight_decay=config.weight_decay)
+    return kind(groups, betas=(config.momentum, 0.999), weight_decay=config.weight_decay, fused=True)
 
 
 def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:

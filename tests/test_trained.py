@@ -8,6 +8,7 @@ from cnnviz_utils import trained
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.models import build_model
 from cnnviz_utils.store import fit_or_load, plain_weights
+from cnnviz_utils.sweep.plan import read_sweep, training_config
 from cnnviz_utils.training import fit
 
 TINY = {"seed": 0, "train": 2, "valid": 1, "test": 1}
@@ -17,7 +18,7 @@ NETWORK = {"size": 32, "widths": (4, 8, 8)}
 @pytest.fixture
 def tiny_source(monkeypatch, tmp_path):
     """The built-in source with two images a class and one epoch, and a cache of its own; counts the trainings."""
-    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, 32, (1, 1)))
+    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, {}, (1, 1)))
     monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path))
     runs = []
 
@@ -56,17 +57,25 @@ def test_the_borrower_may_change_its_weights_without_spoiling_the_next(tiny_sour
     assert build_model("small_resnet", 5, "menagerie_source", **NETWORK).stem[0].weight.abs().sum() > 0
 
 
-def test_a_source_says_how_long_networks_with_and_without_batch_normalisation_are_trained(tiny_source, monkeypatch):
-    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, 24, (1, 2)))
-    for name, epochs in (("small_resnet", 1), ("small_alexnet", 2)):
+def test_a_source_says_how_networks_with_and_without_batch_normalisation_are_trained(tiny_source, monkeypatch):
+    monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, {"batch_size": 24, "lr": 8e-3}, (1, 2)))
+    for name, epochs, lr in (("small_resnet", 1, 8e-3), ("small_alexnet", 2, 2e-3)):
         build_model(name, 5, "menagerie_source", size=32)
         config = tiny_source[-1][3]
-        assert (config.epochs, config.batch_size) == (epochs, 24)
+        assert (config.epochs, config.batch_size, config.lr) == (epochs, 24, lr)
 
 
 def test_networks_without_batch_normalisation_learn_at_a_quarter_of_the_rate():
     assert trained.recipe_for(build_model("small_resnet", 3)).lr == trained.recipe().lr
     assert trained.recipe_for(build_model("small_alexnet", 3)).lr == trained.recipe().lr / 4
+
+
+def test_the_table_that_takes_the_recipe_apart_begins_with_it():
+    rows = read_sweep("recipe").rows
+    assert rows[0].settings["model"] == "small_resnet" and training_config(rows[0].settings) == trained.recipe()
+    for row in rows[1:]:
+        differs = {key for key, value in row.settings.items() if value != rows[0].settings[key]}
+        assert len(differs) == 1 or row is rows[-1]
 
 
 def test_a_network_that_is_found_again_computes_the_bits_of_the_one_that_was_trained(tmp_path, squares):
