@@ -107,7 +107,7 @@ def main(say: Connection, order: dict) -> None:
 def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
     """Papermill; returns what went wrong in one sentence, or ""."""
     warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)  # a line about unencrypted TCP at every kernel's start
+    logging.disable(logging.WARNING)  # without socket files, a line about unencrypted TCP at every kernel's start
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from jupyter_client.provisioning import local_provisioner
