@@ -61,7 +61,9 @@ def test_packed_weights_give_the_same_numbers_and_can_be_copied_saved_halved_and
     model, images = network("resnet18"), random(3, 3, 64, 64)
     fast, usual = fast_copy(model, images[:1]), fast_copy(model, images[:1], pack=False)
     packed = [m for m in fast.modules() if isinstance(m, PackedConv2d)]
-    assert len(packed) == 20 and all(m.packed is not None for m in packed)  # used already, when logits were compared
+    small = [m for m in packed if m.matrices]  # the three whose map is 2 x 2
+    assert len(packed) == 20 and [m.in_channels for m in small] == [512] * 3
+    assert all((m.packed is None) == (m in small) for m in packed)  # used already, when logits were compared
     assert not any(isinstance(m, PackedConv2d) for m in usual.modules())
     torch.save(fast, tmp_path / "fast.pt")
     again = torch.load(tmp_path / "fast.pt", weights_only=False)
@@ -74,6 +76,26 @@ def test_packed_weights_give_the_same_numbers_and_can_be_copied_saved_halved_and
         assert torch.equal(watched(fast, images, "layer3"), watched(usual, images, "layer3"))
     with torch.no_grad():
         assert fast.half()(images.half()).dtype == torch.float16
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="weights are packed by oneDNN, which is not here")
+@pytest.mark.parametrize(("size", "settings", "is_matrix"), [
+    ((2, 2), {"kernel_size": 3, "padding": 1}, True), ((2, 2), {"kernel_size": 3, "padding": 1, "bias": False}, True),
+    ((2, 2), {"kernel_size": 3, "stride": 2, "padding": 1}, True), ((1, 3), {"kernel_size": 3, "padding": (1, 2)}, True),
+    ((1, 1), {"kernel_size": 1}, True), ((3, 1), {"kernel_size": 3, "padding": 2, "dilation": 2}, True),
+    ((3, 2), {"kernel_size": 3, "padding": 1}, False), ((4, 4), {"kernel_size": 5, "padding": 2}, False),
+    ((2, 2), {"kernel_size": 3, "padding": 1, "groups": 2}, False),
+])  # fmt: skip
+def test_on_a_map_with_few_places_a_convolution_is_its_matrix(size, settings, is_matrix):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        usual = nn.Conv2d(6, 4, **settings)
+    packed = PackedConv2d(copy.deepcopy(usual))
+    with torch.no_grad():
+        for n in (1, 5):  # the number of images is no part of the matrix
+            images = random(n, 6, *size) - 0.5
+            torch.testing.assert_close(packed(images), usual(images))
+    assert bool(packed.matrices) == is_matrix
 
 
 def test_a_convolution_with_a_padding_that_cannot_be_packed_stays():
