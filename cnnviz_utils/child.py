@@ -14,6 +14,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 
+def warm_up() -> None:
+    """Start the process that lessons may be forked from, if it is not there yet: it imports while the caller does, too."""
+    if sys.platform == "linux":
+        from multiprocessing import forkserver
+
+        forkserver.set_forkserver_preload(["cnnviz_utils.preload"])
+        forkserver.ensure_running()
+
+
 def headings(cells) -> list[str]:
     """The last heading before each cell."""
     current, result = "", []

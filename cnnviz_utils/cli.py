@@ -32,6 +32,7 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
                                                  "on a GPU one.")] = None,
         timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800) -> None:
     """Run lessons and write their pages, metrics and an index."""
+    from cnnviz_utils.child import warm_up
     from cnnviz_utils.lessons import UsageError, all_lessons, choose, plan
     from cnnviz_utils.paths import CHECKOUT
 
@@ -41,6 +42,7 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
         settings = plan(chosen, profile, dict(p.split("=", 1) for p in parameter or []), lessons)
     except UsageError as error:
         fail(error, 2)
+    warm_up()
     import torch
 
     from cnnviz_utils.course import Progress, memory_gb, run_lessons, share_out

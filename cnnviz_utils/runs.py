@@ -112,7 +112,7 @@ def _execute(source: Path, target: Path, parameters: dict, timeout: int, progres
     fork = can_fork()
     context = multiprocessing.get_context("forkserver" if fork else "spawn")
     if fork:
-        context.set_forkserver_preload(["cnnviz_utils.preload"])
+        child.warm_up()
     settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     problem = "its process ended without a word: not enough memory?"
     with tempfile.TemporaryDirectory(prefix="cnnviz-") as sockets:  # the system's: their paths must be short
