@@ -169,6 +169,16 @@ def test_a_neuron_changes_its_receptive_field_and_a_channel_everything():
     assert torch.equal(middle, ci.neuron_score(model, "3", 1, (h // 2, w // 2))(channel))
 
 
+def test_a_channel_an_image_is_what_each_channel_gives_alone():
+    model, recipe = conv_network(), replace(RECIPE, steps=5)
+    for score in (ci.channel_score, ci.neuron_score):
+        together = ci.ascend(score(model, "3", [5, 1, 5]), 24, [0, 0, 1], recipe)
+        for image, channel, seed in zip(together, (5, 1, 5), (0, 0, 1), strict=True):
+            torch.testing.assert_close(image, ci.ascend(score(model, "3", channel), 24, [seed], recipe)[0])
+    with pytest.raises(ValueError, match="one for each of the 2 images"):
+        ci.ascend(ci.channel_score(model, "3", [1, 2, 3]), 24, [0, 1], recipe)
+
+
 def test_objectives_can_be_added():
     """Two networks that want the opposite leave the image as it started."""
     one, two = linear(), linear()
@@ -193,6 +203,8 @@ def test_bad_input_gets_a_sentence():
         ci.class_image(model, 4, 24, recipe=RECIPE)
     with pytest.raises(ValueError, match="from 0 to 7"):
         ci.ascend(ci.channel_score(model, "3", 8), 24, [0], RECIPE)
+    for score in (ci.channel_score, ci.neuron_score):  # a linear layer has one place
+        assert ci.ascend(score(linear(16), "1", 1), 16, [0], replace(RECIPE, steps=1)).shape == (1, 3, 16, 16)
     with pytest.raises(ValueError, match="one number an image"):
         ci.ascend(lambda images: images.mean(), 24, [0, 1], RECIPE)
     assert all(m.training for m in model.modules()) and not any(m._forward_hooks for m in model.modules())

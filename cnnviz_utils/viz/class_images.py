@@ -68,28 +68,39 @@ def class_score(model: nn.Module, targets: Targets, *, softmax: bool = True) -> 
     return score
 
 
-def channel_score(model: nn.Module, layer: str, channel: int) -> Objective:
-    """The mean of one channel of a layer."""
-    return lambda images: _channel(model, images, layer, channel).flatten(1).mean(1)
+def channel_score(model: nn.Module, layer: str, channels: int | Sequence[int]) -> Objective:
+    """The mean of one channel of a layer, the same for all images or one an image."""
+    return lambda images: _channel(model, images, layer, channels).flatten(1).mean(1)
 
 
-def neuron_score(model: nn.Module, layer: str, channel: int, place: tuple[int, int] | None = None) -> Objective:
-    """One place (row, column) of one channel of a layer; None: the middle."""
+def neuron_score(
+    model: nn.Module, layer: str, channels: int | Sequence[int], place: tuple[int, int] | None = None
+) -> Objective:
+    """One place (row, column) of one channel of a layer, the same for all images or a channel an image; None: the
+    place in the middle."""
 
     def score(images: Tensor) -> Tensor:
-        maps = _channel(model, images, layer, channel)
+        maps = _channel(model, images, layer, channels)
         y, x = (maps.shape[1] // 2, maps.shape[2] // 2) if place is None else place
         return maps[:, y, x]
 
     return score
 
 
-def _channel(model: nn.Module, images: Tensor, layer: str, channel: int) -> Tensor:
+def _channel(model: nn.Module, images: Tensor, layer: str, channels: int | Sequence[int]) -> Tensor:
     with evaluating(model), capture(model, [layer]) as maps:
         model(images)
-    if not 0 <= channel < maps[layer].shape[1]:
-        raise ValueError(f"channels of layer {layer!r} go from 0 to {maps[layer].shape[1] - 1}, not {channel}")
-    return maps[layer][:, channel]
+    if layer not in maps or maps[layer].ndim not in (2, 4):
+        raise ValueError(f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) in a forward pass of this network")
+    maps[layer] = maps[layer] if maps[layer].ndim == 4 else maps[layer][:, :, None, None]  # a linear layer: one place
+    n, count = maps[layer].shape[:2]
+    chosen = torch.as_tensor(channels)
+    chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
+    if chosen.shape != (n,):
+        raise ValueError(f"channels: one, or one for each of the {n} images, not shape {tuple(chosen.shape)}")
+    if n and not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
+        raise ValueError(f"channels of layer {layer!r} go from 0 to {count - 1}, but there is {chosen.tolist()}")
+    return maps[layer][torch.arange(n), chosen]
 
 
 def class_image(model: nn.Module, target: int, size: int, seed: int = 0, recipe: Recipe | None = None) -> Tensor:
