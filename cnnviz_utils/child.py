@@ -5,6 +5,7 @@ process that then forks for each lesson (multiprocessing's fork server, which be
 kernel, which so begins with everything imported. Not where there is a GPU: a fork must not meet CUDA.
 """
 
+import atexit
 import logging
 import multiprocessing
 import os
@@ -93,7 +94,10 @@ def become_kernel(orders: Connection, other_end: Connection, threads: int | None
     if threads:  # libraries that are loaded read no variable again
         torch.set_num_threads(threads)
         threadpool_limits(threads)
-    IPKernelApp.launch_instance(argv=arguments)
+    try:
+        IPKernelApp.launch_instance(argv=arguments)
+    finally:
+        atexit._run_exitfuncs()  # what a lesson left to be done at the end; a fork is ended without
 
 
 def main(say: Connection, order: dict) -> None:

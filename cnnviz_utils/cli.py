@@ -1,6 +1,7 @@
 """The command `cnnviz`. Imports inside the commands, so that --help and a misspelt name answer at once."""
 
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -207,6 +208,9 @@ app.command()(sweep)
 
 def main() -> None:
     """The entry point. Typer has no repeatable option with two values, so `-p NAME VALUE` becomes `-p NAME=VALUE`."""
+    for name in ("SIGTERM", "SIGHUP"):  # asked to end otherwise: the same as Ctrl-C, which stops the lessons
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     words, joined = spread(sys.argv[1:]), []
     while words:
         word = words.pop(0)

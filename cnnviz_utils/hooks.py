@@ -44,6 +44,8 @@ def capture(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tenso
     try:
         for name in layers:
             def keep(_module, _inputs, output, name=name):
+                if not isinstance(output, Tensor):
+                    raise ValueError(f"layer {name!r} gives {type(output).__name__}, not one tensor")
                 maps[name] = output.clone()
             handles.append(get_layer(model, name).register_forward_hook(keep))
         yield maps

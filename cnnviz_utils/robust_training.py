@@ -66,25 +66,27 @@ def fit_changed(model: nn.Module, train, valid, config: TrainConfig, change: Cha
     model.to(device, memory_format=torch.channels_last).train()
     optimiser, history, step = make_optimiser(model, config), History(), 0
     generator, total = torch.Generator().manual_seed(config.seed), steps_per_epoch(len(train), config)
-    for epoch in range(1, config.epochs + 1):
-        started, loss_sum, right = time.perf_counter(), 0.0, 0
-        for images, labels in batches(train, config.batch_size, shuffle=True, augment=config.augment,
-                                      generator=generator, device=device):
-            for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * lr_factor(config, step, total)
-            logits = model(change(model, images, labels, generator))
-            loss = F.cross_entropy(logits, labels)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            step, loss_sum = step + 1, loss_sum + float(loss.detach()) * len(labels)
-            right += int((logits.argmax(1) == labels).sum())
-        valid_logits, valid_labels = predict(model, valid, device=device)
-        history.rows.append({
-            "epoch": epoch, "lr": optimiser.param_groups[0]["lr"], "train_loss": loss_sum / len(train),
-            "train_accuracy": right / len(train), "valid_loss": float(F.cross_entropy(valid_logits, valid_labels)),
-            "valid_accuracy": float((valid_logits.argmax(1) == valid_labels).double().mean()),
-            "seconds": time.perf_counter() - started})
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(config.seed)  # dropout's, see `fit`
+        for epoch in range(1, config.epochs + 1):
+            started, loss_sum, right = time.perf_counter(), 0.0, 0
+            for images, labels in batches(train, config.batch_size, shuffle=True, augment=config.augment,
+                                          generator=generator, device=device):
+                for group in optimiser.param_groups:
+                    group["lr"] = group["peak"] * lr_factor(config, step, total)
+                logits = model(change(model, images, labels, generator))
+                loss = F.cross_entropy(logits, labels)
+                optimiser.zero_grad(set_to_none=True)
+                loss.backward()
+                optimiser.step()
+                step, loss_sum = step + 1, loss_sum + float(loss.detach()) * len(labels)
+                right += int((logits.argmax(1) == labels).sum())
+            valid_logits, valid_labels = predict(model, valid, device=device)
+            history.rows.append({
+                "epoch": epoch, "lr": optimiser.param_groups[0]["lr"], "train_loss": loss_sum / len(train),
+                "train_accuracy": right / len(train), "valid_loss": float(F.cross_entropy(valid_logits, valid_labels)),
+                "valid_accuracy": float((valid_logits.argmax(1) == valid_labels).double().mean()),
+                "seconds": time.perf_counter() - started})
     return history
 
 

@@ -18,19 +18,34 @@ from cnnviz_utils.training import History, TrainConfig, fit
 
 
 def run_key(model: nn.Module, train, valid, config: TrainConfig) -> str:
-    """16 hex digits that change with the images, the network and its first weights, what learns, which statistics are
-    frozen, the settings, the training code, and the version of torch."""
+    """16 hex digits that change with the images, the network, what it computes and its first weights, what learns, which
+    statistics are frozen, the settings, the training code, and the version of torch."""
     stamp = hashlib.sha256()
-    for text in (train.fingerprint, valid.fingerprint, repr(model), json.dumps(asdict(config), sort_keys=True),
-                 inspect.getsource(training), torch.__version__):
+    for text in (train.fingerprint, valid.fingerprint, repr(model), *what_it_computes(model),
+                 json.dumps(asdict(config), sort_keys=True), inspect.getsource(training), torch.__version__):
         stamp.update(text.encode())
     for name, value in sorted(model.state_dict().items()):
         stamp.update(name.encode())
-        stamp.update(value.detach().cpu().contiguous().numpy().tobytes())
+        stamp.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     stamp.update(str([name for name, p in model.named_parameters() if p.requires_grad]).encode())
     if held := [name for name, module in model.named_modules() if "train" in vars(module)]:  # see `freeze`
         stamp.update(str(held).encode())  # the same parameters learn, but these statistics stay
     return stamp.hexdigest()[:16]
+
+
+def what_it_computes(model: nn.Module) -> list[str]:
+    """What `repr` does not show of a network: the code of its own layers, and the numbers and switches that it reads."""
+    found = []
+    for name, module in model.named_modules():
+        plain = {k: v for k, v in vars(module).items()
+                 if k != "training" and isinstance(v, bool | int | float | str | tuple | None)}
+        found.append(f"{name} {plain}")
+        if not type(module).__module__.startswith("torch."):
+            try:
+                found.append(inspect.getsource(type(module).forward))
+            except (OSError, TypeError):  # a class that was typed in at a prompt
+                found.append(type(module).forward.__code__.co_code.hex())
+    return found
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -48,6 +63,7 @@ def load_plain_weights(model: nn.Module, file: Path) -> None:
 def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto", cache: Path | None = None,
                 progress: Callable[[dict], None] | None = None) -> History:
     """`fit`, unless the same run was made before: then its weights and history are read (safetensors and JSON).
+    Either way the model is in the mode in which it came, and nothing is left in `.grad`.
 
     A damaged entry is trained again. `cache` is a folder, by default "models" among the caches.
     """
@@ -56,12 +72,13 @@ def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str
         save_file(plain_weights(model), folder / "weights.safetensors")
         (folder / "history.json").write_text(json.dumps(history.rows))
 
-    where = (cache or cache_root() / "models") / run_key(model, train, valid, config)
+    where, mode = (cache or cache_root() / "models") / run_key(model, train, valid, config), model.training
     for _attempt in range(2):
         folder = atomic_folder(where, train_and_save, ("weights.safetensors", "history.json"))
         try:
             history = History(json.loads((folder / "history.json").read_text()))  # first: it cannot spoil the model
             load_plain_weights(model, folder / "weights.safetensors")
+            model.train(mode).zero_grad(set_to_none=True)
             return history
         except Exception:  # whatever is wrong with the files, training again is the remedy
             (folder / "history.json").unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Train a network: one readable loop and what surrounds it."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
@@ -80,8 +79,13 @@ class History:
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
-    """Learning parameters in groups, each with its peak learning rate: the longest name in `lrs` that fits wins."""
-    rates = dict(config.lrs)
+    """Learning parameters in groups, each with its peak learning rate: the longest name in `lrs` that fits wins.
+
+    Raises ValueError where nothing learns, or for a name in `lrs` that no parameter has.
+    """
+    rates, names = dict(config.lrs), [name for name, _ in model.named_parameters()]
+    if unknown := [part for part in rates if not any(name == part or name.startswith(part + ".") for name in names)]:
+        raise ValueError(f"lrs names {', '.join(map(repr, unknown))}, but this model has no such part")
     groups: dict[float, list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -192,6 +196,9 @@ def fit(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto
                                          f"{step}, learning rate {optimiser.param_groups[0]['lr']:.3g}): "
                                          "a smaller learning rate or gradient clipping may help")
             valid_logits, valid_labels = predict(model, valid, device=device)
+            if not valid_logits.isfinite().all():  # the last step can do that, and no loss of a later one tells
+                raise FloatingPointError(f"the network gives NaN or infinity after epoch {epoch}: a smaller learning rate "
+                                         "or gradient clipping may help")
             row = {"epoch": epoch, "lr": optimiser.param_groups[0]["lr"], "train_loss": train_loss / seen,
                    "train_accuracy": right / seen, "valid_loss": float(F.cross_entropy(valid_logits, valid_labels)),
                    "valid_accuracy": float((valid_logits.argmax(1) == valid_labels).double().mean()),
@@ -203,53 +210,3 @@ def fit(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto
                 progress(row)
     model.load_state_dict(best)
     return history
-
-
-@dataclass(frozen=True)
-class LrCurve:
-    """Learning rates tried and the smoothed loss at each."""
-
-    lrs: list[float]
-    losses: list[float]
-
-    @property
-    def suggestion(self) -> float:
-        """A tenth of the rate at which the loss is lowest: there it is still falling, and a step from overshooting."""
-        return self.lrs[min(range(len(self.losses)), key=self.losses.__getitem__)] / 10
-
-
-def find_lr(model: nn.Module, train, config: TrainConfig, low: float = 1e-5, high: float = 10.0, steps: int = 80,
-            device: str = "auto") -> LrCurve:
-    """Learning-rate finder (Smith 2017): one short run in which the learning rate grows from `low` to `high`.
-
-    Works on a copy, `model` stays as it is. Stops early once the loss is four times its lowest, or not finite.
-    """
-    device = pick_device(device)
-    model = copy.deepcopy(model).to(device).train()
-    optimiser = make_optimiser(model, config)
-    generator = torch.Generator().manual_seed(config.seed)
-    lrs, losses, smooth = [], [], 0.0
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
-        for step, (images, labels) in zip(range(steps), endless(train, config, generator, device), strict=False):
-            lr = low * (high / low) ** (step / (steps - 1))
-            for group in optimiser.param_groups:
-                group["lr"] = lr
-            loss = loss_of(model(images), labels, config, None)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            smooth = 0.8 * smooth + 0.2 * loss.item()
-            value = smooth / (1 - 0.8 ** (step + 1))
-            if not math.isfinite(value) or (losses and value > 4 * min(losses)):
-                break
-            lrs.append(lr)
-            losses.append(value)
-    return LrCurve(lrs, losses)
-
-
-def endless(data, config: TrainConfig, generator: torch.Generator, device: torch.device):
-    """Batches of one epoch after another."""
-    while True:
-        yield from batches(data, config.batch_size, shuffle=True, augment=config.augment, generator=generator,
-                           device=device)

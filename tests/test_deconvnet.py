@@ -270,3 +270,34 @@ def test_leaves_no_trace_and_says_what_it_cannot_do():
         deconvnet(model, images, "3")
     assert model.training and not any(m._forward_hooks for m in model.modules())
     assert all(p.grad is None for p in model.parameters())
+
+
+class Way(nn.Module):
+    """A convolution, and whatever comes then."""
+
+    def __init__(self, then):
+        super().__init__()
+        self.conv, self.other, self.then, self.top = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1), then, nn.Identity()
+
+    def forward(self, x):
+        return self.top(self.then(self.conv(x), self.other))
+
+
+@pytest.mark.parametrize("then", [
+    lambda y, other: y + torch.cat([other(y.chunk(2, 1)[0]), y.chunk(2, 1)[1]], 1), lambda y, other: torch.add(y, y, alpha=0.1),
+    lambda y, other: torch.sub(y, y * 2, alpha=0.3), lambda y, other: torch.div(y, 3.0, rounding_mode="floor"),
+    lambda y, other: nn.functional.avg_pool2d(y, 2, divisor_override=1),
+    lambda y, other: nn.functional.avg_pool2d(y, 3, 2, 1, count_include_pad=False),
+    lambda y, other: nn.functional.avg_pool2d(y, 2, ceil_mode=True),
+])  # fmt: skip
+def test_what_cannot_be_undone_is_refused_and_not_left_out(then):
+    with pytest.raises(ValueError, match="deconvnet cannot undo"):
+        deconvnet(Way(then), random(2, 3, 9, 9), "top")
+
+
+@pytest.mark.parametrize("then", [lambda y, other: torch.mul(y, other=3.0), lambda y, other: torch.div(y, other=3.0),
+                                  lambda y, other: nn.functional.avg_pool2d(y, 3, 2, 1)])
+def test_arguments_by_name_count(then):
+    model, images = Way(then), random(2, 3, 9, 9)
+    usual = channel_gradient(model, images, "top", 1, rule="saliency")  # no ReLU, so no rule
+    torch.testing.assert_close(deconvnet(model, images, "top", 1), usual)

@@ -12,7 +12,7 @@ MAY = {
     "data": {"data", "paths", "files"}, "hooks": set(), "files": set(), "paths": set(), "networks": set(),
     "architectures": {"networks"}, "costs": {"hooks", "precision"},
     "models": {"architectures", "networks", "paths", "trained"}, "evaluation": {"data", "hooks"},
-    "training": {"evaluation", "data"},
+    "training": {"evaluation", "data"}, "lr_finder": {"training", "evaluation", "data"},
     "store": {"training", "files", "paths"}, "trained": {"training", "store", "data"},
     "viz": {"viz", "hooks"}, "scores": {"hooks", "viz", "scores"}, "plot": {"plot"},
     "precision": {"evaluation"}, "robust_training": {"training", "evaluation", "data", "store", "files", "paths", "viz"},

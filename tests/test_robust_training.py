@@ -24,10 +24,11 @@ def lit(n, seed, size=8):
     return ImageSet((images * 255).byte().numpy(), labels, ("left", "right"), f"lit-{n}-{seed}-{size}")
 
 
-def network(seed=0):
+def network(seed=0, dropout=0.0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 2))
+        return nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Dropout(dropout),
+                             nn.Linear(288, 2))
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,16 @@ def test_an_adversary_is_the_loop_written_out(data):
         optimiser.step()
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_dropout_draws_by_the_seed_too(data):
+    losses = []
+    for _ in range(2):
+        torch.rand(3)  # another state each time
+        state = torch.random.get_rng_state()
+        losses.append(fit_changed(network(dropout=0.5), *data, CONFIG, Change(), "cpu").rows[-1]["train_loss"])
+        assert torch.equal(torch.random.get_rng_state(), state)
+    assert losses[0] == losses[1]
 
 
 def test_the_same_seed_gives_the_same_bits_and_a_run_is_found_again(data, tmp_path, monkeypatch):

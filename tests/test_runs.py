@@ -173,15 +173,16 @@ def started(*words: str) -> subprocess.Popen:
                             start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
-def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course):
-    """The command as a person starts and stops it; the lesson that waits forever is not left running."""
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course, asked):
+    """The command as a person, or a system, starts and stops it; the lesson that waits forever is not left running."""
     lesson_file(course.folder, "02_second", PID, "time.sleep(300)")
     script = ("import pathlib, sys\nfrom cnnviz_utils import cli, lessons, paths\n"
               f"paths.course_root = lessons.course_root = lambda: pathlib.Path({str(course.folder)!r})\ncli.main()")
     out = course.folder / "out"
     command = started("-c", script, "run", "--jobs", "2", "--out", str(out))
     wait_for(lambda: (out / "01_first.html").exists() and (course.folder / "notebooks" / "pid").exists())
-    command.send_signal(signal.SIGINT)
+    command.send_signal(asked)
     output = command.communicate(timeout=180)[0]
     assert command.returncode == 130 and "interrupted; what was finished is kept" in output and "Traceback" not in output
     assert (out / "index.html").exists() and not list(out.glob("*.failed.ipynb")) and not list(out.glob(".run-*"))
@@ -223,6 +224,13 @@ def test_a_forked_kernel_has_torch_imported_and_works_like_one_that_was_started(
     numbers = torch.arange(1e6).view(1000, 1000)
     assert [cell.outputs[0].text.strip() for cell in cells[-3:]] == [
         f"{forked} __main__ 4", f"notebooks {float((numbers @ numbers / 1e15).sum().round())}", "inline"]
+
+
+@pytest.mark.skipif(not runs.can_fork(), reason="kernels are forked on Linux without a GPU")
+def test_what_a_lesson_left_for_the_end_is_done(course):
+    lesson_file(course.folder, "01_first", "import atexit, pathlib\natexit.register(pathlib.Path('done').touch)")
+    assert course("run", "1")[0] == 0
+    wait_for((course.folder / "notebooks" / "done").exists)
 
 
 def ended(process: int) -> bool:

@@ -174,6 +174,12 @@ class Sum(nn.Module):
         return torch.stack([torch.zeros_like(mean), torch.logit(mean)], 1)
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 8), (4, 1, 8), (4, 4, 4)])
+def test_maps_of_another_shape_than_the_images_are_refused(shape):
+    with pytest.raises(ValueError, match="upsample_maps"):
+        scores.deletion(nn.Flatten(), torch.rand(4, 3, 8, 8), torch.rand(shape), torch.zeros(4, dtype=torch.long))
+
+
 def test_deletion_and_insertion_by_hand():
     """A white quarter. Deleted first, the probability falls along a line from 1/4 to 0 in a quarter of the steps: the
     area is 1/32. Deleted last, it stays at 1/4 for three quarters: 7/32. Insertion is the mirror, from the blur."""
@@ -303,6 +309,10 @@ def test_randomising_cascades_from_the_logits_and_leaves_the_model():
     assert torch.equal(again[0].weight, stages[-1][1][0].weight)
     other = list(scores.cascading_randomisation(model, seed=2, stages=["0", "4"]))
     assert [name for name, _ in other] == ["4", "0"] and not torch.equal(other[-1][1][0].weight, again[0].weight)
+
+    with torch.inference_mode():
+        *_, (_, last) = scores.cascading_randomisation(model, seed=1)
+    torch.autograd.grad(last(torch.ones(1, 3, 3, 3)).sum(), last[0].weight)  # they can be differentiated outside
 
     class Own(nn.Module):
         def __init__(self):

@@ -10,9 +10,11 @@ from conftest import coloured_squares
 from torch import nn
 
 from cnnviz_utils import store, training
+from cnnviz_utils.lr_finder import find_lr
 from cnnviz_utils.models import build_model, freeze
+from cnnviz_utils.networks import ResNet
 from cnnviz_utils.store import fit_or_load, run_key
-from cnnviz_utils.training import TrainConfig, find_lr, fit, lr_factor, make_optimiser
+from cnnviz_utils.training import TrainConfig, fit, lr_factor, make_optimiser
 
 QUICK = TrainConfig(lr=0.02, epochs=3, batch_size=16, schedule="constant", seed=1)
 
@@ -94,6 +96,12 @@ def test_a_loss_that_explodes_is_an_error_that_says_where(squares):
         fit(net(), squares, squares, replace(QUICK, lr=1e30), device="cpu")
 
 
+def test_a_network_that_the_last_step_destroys_is_an_error_too(squares):
+    once = replace(QUICK, lr=1e30, epochs=1, batch_size=len(squares))  # the loss of the only step is still finite
+    with pytest.raises(FloatingPointError, match="after epoch 1"):
+        fit(net(), squares, squares, once, device="cpu")
+
+
 @pytest.mark.parametrize(("schedule", "closed_form"), [
     ("constant", lambda t, e: 1.0), ("step", lambda t, e: 0.5 ** (e // 3)),
     ("cosine", lambda t, e: 0.5 * (1 + math.cos(math.pi * t))),
@@ -116,6 +124,11 @@ def test_parts_learn_at_their_own_rates_and_frozen_ones_are_left_out():
     rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     found = {name.split(".")[0]: rate.get(id(p)) for name, p in model.named_parameters()}
     assert found == {"stem": None, "stage1": 0.001, "stage2": 0.1, "stage3": 0.1, "head": 1.0}
+
+
+def test_a_misspelt_part_is_named():
+    with pytest.raises(ValueError, match="'haed'"):
+        make_optimiser(net(), TrainConfig(lrs=(("haed", 1e-3), ("0", 1e-3))))
 
 
 def test_class_weights_and_balanced_sampling_help_the_rare_class():
@@ -154,6 +167,15 @@ def test_find_lr_leaves_the_model_alone_and_finds_a_rate_that_learns(squares):
     assert history.rows[-1]["train_loss"] < math.log(3)
 
 
+def test_find_lr_says_what_is_wrong(squares):
+    with pytest.raises(ValueError, match="at least 2 steps"):
+        find_lr(net(), squares, QUICK, steps=1)
+    broken = net()
+    broken[-1].bias.data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="before the first step"):
+        find_lr(broken, squares, QUICK, device="cpu")
+
+
 # ---------------------------------------------------------------- the store
 
 def test_a_run_is_made_once(squares, tmp_path, monkeypatch):
@@ -182,6 +204,31 @@ def test_the_key_changes_with_whatever_changes_the_result(squares):
     others = [run_key(net(seed=1), squares, squares, QUICK), run_key(net(), squares, squares, replace(QUICK, lr=0.03)),
               run_key(net(), coloured_squares(seed=3), squares, QUICK), run_key(frozen, squares, squares, QUICK)]
     assert len({base, *others}) == 5
+
+
+def test_the_key_changes_with_what_the_network_computes(squares):
+    """Networks that print alike, with the same weights."""
+    residual, plain = (ResNet([2], [8], 3, shortcut=shortcut) for shortcut in (True, False))
+    plain.load_state_dict(residual.state_dict())
+    assert repr(residual) == repr(plain)
+    assert run_key(residual, squares, squares, QUICK) != run_key(plain, squares, squares, QUICK)
+
+    class Typed(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x.flip(-1))
+
+    mirrored = Typed(*net())
+    Typed.__name__ = "Sequential"
+    assert repr(mirrored) == repr(net())
+    assert run_key(mirrored, squares, squares, QUICK) != run_key(net(), squares, squares, QUICK)
+    assert run_key(net().bfloat16(), squares, squares, QUICK) != run_key(net(), squares, squares, QUICK)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_made_or_found_the_model_is_left_the_same(squares, tmp_path, training):
+    for model in (net().train(training), net().train(training)):
+        fit_or_load(model, squares, squares, QUICK, "cpu", tmp_path)
+        assert model.training == training and all(p.grad is None for p in model.parameters())
 
 
 def test_the_key_knows_frozen_statistics_from_frozen_parameters_alone(squares):

@@ -98,6 +98,62 @@ def test_on_a_map_with_few_places_a_convolution_is_its_matrix(size, settings, is
     assert bool(packed.matrices) == is_matrix
 
 
+def test_the_copy_follows_its_weights_and_takes_any_batch():
+    model, other, images = network("resnet18"), network("resnet18"), random(3, 3, 64, 64)
+    other.fc.weight.data.mul_(2)
+    for module in other.modules():
+        if isinstance(module, nn.Conv2d):
+            module.weight.data.mul_(1.1)
+    fast, again = fast_copy(model.eval(), images[:1]), fast_copy(other.eval(), images[:1])
+    with torch.no_grad():
+        fast(images)
+        fast.load_state_dict(again.state_dict())
+        for batch in (images, images[:0], images[:2]):
+            torch.testing.assert_close(fast(batch), again(batch))
+        with pytest.raises(RuntimeError, match="to have 3 channels"):
+            fast(random(1, 4, 64, 64))
+    with torch.inference_mode():
+        copied = fast_copy(model, images[:1])
+        torch.testing.assert_close(copied(images), model(images), rtol=1e-4, atol=1e-4)
+    assert grad_cam(copied, images, "layer4").shape == (3, 2, 2)
+
+
+def test_one_place_and_one_channel_a_whole_batch():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 1, 8), nn.Flatten()).eval()
+    images = random(8, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(fast_copy(model, images[:1])(images), model(images))
+
+
+def test_only_what_belongs_together_is_folded():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        between = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1),
+                                nn.BatchNorm2d(4, track_running_stats=False), nn.Conv2d(4, 2, 1), nn.BatchNorm2d(2),
+                                nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+        between[2].running_mean.normal_()
+    images = random(4, 3, 8, 8)
+    fast = fast_copy(between, images)
+    assert [isinstance(fast[i], nn.BatchNorm2d) for i in (2, 4, 6)] == [True, True, False]
+    with torch.no_grad():
+        torch.testing.assert_close(fast(images), between(images))
+
+
+def test_without_channels_last_nothing_is_packed_and_views_work():
+    class Viewing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3, padding=1)
+
+        def forward(self, x):
+            return self.conv(x).view(len(x), -1)
+
+    fast = fast_copy(Viewing(), random(2, 3, 8, 8), channels_last=False)
+    assert fast(random(2, 3, 8, 8)).shape == (2, 256) and not isinstance(fast.conv, PackedConv2d)
+
+
 def test_a_convolution_with_a_padding_that_cannot_be_packed_stays():
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
                           nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())

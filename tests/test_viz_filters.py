@@ -138,3 +138,30 @@ def test_bad_input_gets_a_sentence():
     with pytest.raises(ValueError, match="from 0 to 3"):
         strongest_patches(model, images, "5", [4], top=1)
     assert strongest_patches(model, images, "8", [1], top=2).places.sum() == 0  # a linear layer: one place
+
+
+@pytest.mark.parametrize(("then", "size"), [
+    (lambda y: y.sum((2, 3), keepdim=True), (9, 9)), (lambda y: y.amax((2, 3)), (9, 9)),
+    (lambda y: sum(nn.Conv2d(2, 2, 3, padding="same")(half) for half in y.chunk(2, 1)), (5, 5)),
+])
+def test_receptive_fields_of_reductions_halves_and_same_padding(then, size):
+    class Way(nn.Sequential):
+        def forward(self, x):
+            return self[1](then(self[0](x)))
+
+    assert receptive_field(Way(nn.Conv2d(3, 4, 3, padding=1), nn.Identity()), "1", (9, 9)).size == size
+
+
+def test_a_map_of_one_place_need_not_see_everything():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, stride=8, padding=1), nn.ReLU(), nn.AvgPool2d(1))
+    fields = [receptive_field(model, layer, (8, 8)) for layer in "012"]
+    assert fields[0].size == (3, 3) and fields[0].start == (-1, -1) and fields[1] == fields[2] == fields[0]
+
+
+def test_a_receptive_field_that_is_not_known_is_refused():
+    class Way(nn.Sequential):
+        def forward(self, x):
+            return self[1](nn.functional.interpolate(self[0](x), scale_factor=2))
+
+    with pytest.raises(ValueError, match="interpolate"):
+        receptive_field(Way(nn.Conv2d(3, 4, 3, padding=1), nn.Identity()), "1", (9, 9))

@@ -30,6 +30,9 @@ def insertion(model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tenso
 def _area(model: nn.Module, start: Tensor, end: Tensor, heatmaps: Tensor, targets: Tensor, steps: int) -> Tensor:
     """One pass a step over the whole batch: at step s the strongest s / steps of the pixels are taken from `end`."""
     check_maps(heatmaps)
+    if heatmaps.shape != (len(end), *end.shape[2:]):
+        raise ValueError(f"heatmaps must have a number for each pixel of the images, {(len(end), *end.shape[2:])}, "
+                         f"not {tuple(heatmaps.shape)}: see `upsample_maps`")
     order = heatmaps.flatten(1).argsort(dim=1, descending=True, stable=True)
     place = order.argsort(1).view_as(heatmaps)[:, None]  # 0 for the strongest pixel
     probabilities = []

@@ -28,13 +28,15 @@ def cascading_randomisation(
     Adebayo et al. 2018, Sanity checks for saliency maps.
     """
     weighted = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
-    randomised = copy.deepcopy(model)
+    with torch.inference_mode(False):
+        randomised = copy.deepcopy(model)
     for number, stage in enumerate(reversed(stages or weighted)):
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             torch.manual_seed(seed + 1000 * number)
             for name, module in get_layer(randomised, stage).named_modules():
                 _draw_anew(module, f"{stage}.{name}".rstrip("."))
-        yield stage, copy.deepcopy(randomised)
+            drawn = copy.deepcopy(randomised)
+        yield stage, drawn
 
 
 def _draw_anew(module: nn.Module, name: str) -> None:

@@ -112,6 +112,10 @@ def _average(step: Step, signal: Tensor) -> Sent:
     (x,), kernel = step.inputs, step.argument(1, "kernel_size")
     kernel = (kernel, kernel) if isinstance(kernel, int) else tuple(kernel)
     stride, padding = step.argument(2, "stride") or kernel, step.argument(3, "padding", 0)
+    if step.argument(4, "ceil_mode", False) or step.argument(6, "divisor_override"):
+        raise ValueError("deconvnet cannot undo average pooling with ceil_mode or a divisor of its own")
+    if padding not in (0, (0, 0)) and not step.argument(5, "count_include_pad", True):
+        raise ValueError("deconvnet cannot undo average pooling that leaves its padding out of the count")
     even = signal.new_full((x.shape[1], 1, *kernel), 1 / (kernel[0] * kernel[1]))
     return [(x, transposed_conv(signal, even, x.shape[2:], stride, padding, 1, x.shape[1]))]
 
@@ -128,10 +132,17 @@ def _linear(step: Step, signal: Tensor) -> Sent:
 
 
 def _add(step: Step, signal: Tensor) -> Sent:
+    _no_factor(step)
     return [(x, signal.sum_to_size(x.shape)) for x in step.inputs]  # summed where the addition broadcast
 
 
+def _no_factor(step: Step) -> None:
+    if step.kwargs.get("alpha", 1) != 1:
+        raise ValueError(f"deconvnet cannot undo {step.name!r} with alpha")
+
+
 def _subtract(step: Step, signal: Tensor) -> Sent:
+    _no_factor(step)
     return [(x, (signal if x is step.args[0] else -signal).sum_to_size(x.shape)) for x in step.inputs]
 
 
@@ -139,13 +150,14 @@ def _multiply(step: Step, signal: Tensor) -> Sent:
     if len(step.inputs) > 1:
         raise ValueError("deconvnet cannot undo a product of two activations")
     (x,) = step.inputs
-    return [(x, signal * next((a for a in step.args if a is not x), 1))]
+    factor = next((a for a in (*step.args, step.kwargs.get("other")) if a is not x and a is not None), 1)
+    return [(x, signal * factor)]
 
 
 def _divide(step: Step, signal: Tensor) -> Sent:
-    if len(step.inputs) > 1 or step.inputs[0] is not step.args[0]:
-        raise ValueError("deconvnet cannot undo a division by an activation")
-    return [(step.inputs[0], signal / step.args[1])]
+    if len(step.inputs) > 1 or step.inputs[0] is not step.argument(0, "input") or step.kwargs.get("rounding_mode"):
+        raise ValueError("deconvnet cannot undo a division by an activation, or one that is rounded")
+    return [(step.inputs[0], signal / step.argument(1, "other"))]
 
 
 def _concatenate(step: Step, signal: Tensor) -> Sent:

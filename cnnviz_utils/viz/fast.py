@@ -24,21 +24,23 @@ def fast_copy(
     images (n, 3, H, W) in [0, 1]: one or two are enough. They show which BatchNorm follows which convolution, and
     the copy's logits for them are compared with the model's.
 
+    pack: only with channels_last, which is the order that packed convolutions give their maps in.
+
     Layers keep their names, but a folded convolution now gives what its BatchNorm gave, and the BatchNorm passes it
     on. Maps equal the model's to rounding (about 1e-6 of the largest).
 
     Raises:
         ValueError: the copy does not give the model's logits (a convolution whose output goes elsewhere too).
     """
-    fast = copy.deepcopy(model).eval().requires_grad_(False)
     with looking(model):
+        fast = copy.deepcopy(model).eval().requires_grad_(False)
         expected = model(check_images(images))
         if fold:
             for convolution, norm in _pairs(fast, images):
                 _fold(fast, convolution, norm)
         if channels_last:
             fast = fast.to(memory_format=torch.channels_last)
-        if pack and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        if pack and channels_last and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
             _pack(fast)
         error = float((fast(images) - expected).abs().max())
     if not error <= 1e-3 * max(1e-6, float(expected.abs().max())):
@@ -59,13 +61,17 @@ class PackedConv2d(nn.Conv2d):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         self.__dict__.update(convolution.__dict__)  # the same parameters, hooks and settings
-        self.packed, self.packed_for, self.matrices = None, None, {}
+        self.packed, self.packed_for, self.matrices, self.made_of = None, None, {}, None
 
     def forward(self, x: Tensor) -> Tensor:
-        usual = x.ndim == 4 and x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
-        if not usual or torch.is_grad_enabled() or torch._C._is_torch_function_mode_enabled():
+        usual = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
+        plain = x.ndim == 4 and len(x) and x.shape[1] == self.in_channels  # the rest has its own ways and sentences
+        if not (usual and plain) or torch.is_grad_enabled() or torch._C._is_torch_function_mode_enabled():
             return super().forward(x)
-        if self.groups == 1 and x[0, 0].numel() ** 2 <= 2 * self.weight[0, 0].numel():  # or it would be a large matrix
+        now = [(id(p), p.data_ptr(), p._version) for p in (self.weight, self.bias) if p is not None]
+        if now != self.made_of:  # other weights were loaded, or learned
+            self.packed, self.packed_for, self.matrices, self.made_of = None, None, {}, now
+        if self.groups == 1 and (x.shape[2] * x.shape[3]) ** 2 <= 2 * self.weight[0, 0].numel():  # a small matrix
             return self._as_matrix(x)
         settings = list(self.padding), list(self.stride), list(self.dilation), self.groups
         if self.packed_for != x.shape:  # the best order is another for one image than for sixteen
@@ -87,14 +93,16 @@ class PackedConv2d(nn.Conv2d):
 
     def __getstate__(self) -> dict:
         """What is packed cannot be copied or saved, only made again."""
-        return self.__dict__ | {"packed": None, "packed_for": None, "matrices": {}}
+        return self.__dict__ | {"packed": None, "packed_for": None, "matrices": {}, "made_of": None}
 
 
 def _pack(model: nn.Module) -> None:
-    """Every plain convolution becomes one that packs its weights, in its place and under its name."""
+    """Every plain convolution becomes one that packs its weights, in its place and under its name. Not one with a single
+    output channel: where that has a single place, oneDNN 3.12 gets the reordered weights wrong."""
+    plain = lambda m: type(m) is nn.Conv2d and m.padding_mode == "zeros" and not isinstance(m.padding, str)
     for parent in list(model.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.Conv2d and child.padding_mode == "zeros" and not isinstance(child.padding, str):
+            if plain(child) and child.out_channels > 1:
                 setattr(parent, name, PackedConv2d(child))
 
 
@@ -104,10 +112,12 @@ def _pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNo
 
     def watch(module, inputs, output):
         calls[module] += 1
-        if isinstance(module, nn.Conv2d):
-            made_by[id(output)] = (module, output)  # the output is kept, so that its id stays its own
-        elif id(inputs[0]) in made_by:
-            pairs.append((made_by[id(inputs[0])][0], module))
+        if type(module) is nn.Conv2d:
+            made_by[id(output)] = (module, output, output._version)  # kept, so that its id stays its own
+        elif isinstance(module, nn.BatchNorm2d) and module.running_var is not None and id(inputs[0]) in made_by:
+            convolution, _output, version = made_by[id(inputs[0])]
+            if inputs[0]._version == version:  # nothing has changed it in place on the way
+                pairs.append((convolution, module))
 
     try:
         for module in model.modules():

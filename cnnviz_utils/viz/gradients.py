@@ -113,6 +113,8 @@ def channel_gradient(
             model(pixels.clone())
         if layer not in maps:
             raise ValueError(f"layer {layer!r} does not run in this forward pass")
+        if not maps[layer].requires_grad:
+            raise ValueError(f"layer {layer!r} does not depend on the pixels")
         mode.warn(model)
         return _gradient(maps[layer], keep_strongest(maps[layer].detach(), channels), pixels)
 

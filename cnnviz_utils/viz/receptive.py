@@ -35,7 +35,7 @@ def receptive_field(model: nn.Module, layer: str, size: tuple[int, int], channel
     counts; behind global pooling or a linear layer it is the whole image.
 
     Raises:
-        ValueError: ways of different strides join.
+        ValueError: ways of different strides join, maps change their size otherwise, or no pixel reaches the layer.
 
     Araujo et al. 2019, Computing receptive fields of convolutional neural networks.
     """
@@ -47,6 +47,8 @@ def receptive_field(model: nn.Module, layer: str, size: tuple[int, int], channel
         for step in recording.steps:
             below = [fields[id(x)] for x in step.inputs]
             fields[id(step.output)] = _above(step, below)
+    if recording.top not in fields:
+        raise ValueError(f"layer {layer!r} does not depend on the pixels")
     return fields[recording.top]
 
 
@@ -60,8 +62,12 @@ def _above(step: Step, below: list[Field]) -> Field:
         stride = step.argument(2, "stride") or kernel
         dilation = step.argument(4, "dilation", 1) if step.name == "max_pool2d" else 1
         return _widen(below[0], kernel, stride, step.argument(3, "padding", 0), dilation)
-    if step.name in ("adaptive_avg_pool2d", "adaptive_max_pool2d", "linear", "mean", "flatten"):
+    places, before = step.output.shape[2:], max((x.shape[2:] for x in step.inputs), key=torch.Size.numel)
+    pooled = step.output.ndim != 4 or places.numel() == 1 < before.numel()
+    if pooled or step.name in ("adaptive_avg_pool2d", "adaptive_max_pool2d", "linear"):
         return Field(image, (0, 0), (0, 0), image)
+    if places != before:
+        raise ValueError(f"no receptive field: {step.name!r} makes maps of {tuple(places)} from {tuple(before)}")
     return _join(below)
 
 
@@ -70,7 +76,10 @@ _CONV = [(3, "stride", 1), (4, "padding", 0), (5, "dilation", 1)]
 
 def _widen(field: Field, kernel, stride, padding, dilation) -> Field:
     pair = lambda value: (value, value) if isinstance(value, int) else tuple(value)
-    kernel, stride, padding, dilation = map(pair, (kernel, stride, padding, dilation))
+    kernel, stride, dilation = map(pair, (kernel, stride, dilation))
+    if isinstance(padding, str):  # "valid" or "same"
+        padding = tuple(dilation[i] * (kernel[i] - 1) // 2 * (padding == "same") for i in (0, 1))
+    padding = pair(padding)
     return Field(
         tuple(field.size[i] + (kernel[i] - 1) * dilation[i] * field.stride[i] for i in (0, 1)),
         tuple(field.stride[i] * stride[i] for i in (0, 1)),

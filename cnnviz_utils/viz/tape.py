@@ -53,9 +53,11 @@ class Tape(TorchFunctionMode):
             output, switches = F.max_pool2d(*args, **{**kwargs, "return_indices": True})
         else:
             output = function(*args, **kwargs)
-        if inputs and isinstance(output, Tensor):
-            self.steps.append(Step(name, args, kwargs, inputs, output, switches))
-            self.known.add(id(output))
+        if inputs:  # of several outputs (chunk, split) each is a step
+            for part in output if isinstance(output, list | tuple) else [output]:
+                if isinstance(part, Tensor):
+                    self.steps.append(Step(name, args, kwargs, inputs, part, switches))
+                    self.known.add(id(part))
         return output
 
 
@@ -78,6 +80,8 @@ def record(model: nn.Module, images: Tensor, layer: str) -> Recording:
         tape = Tape(pixels)
 
         def note(_module, _inputs, output):
+            if not isinstance(output, Tensor):
+                raise ValueError(f"layer {layer!r} gives {type(output).__name__}, not maps")
             last.update(steps=len(tape.steps), maps=output.clone(), top=id(output))
 
         handle = get_layer(model, layer).register_forward_hook(note)
