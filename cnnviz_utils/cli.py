@@ -209,8 +209,9 @@ app.command()(sweep)
 def main() -> None:
     """The entry point. Typer has no repeatable option with two values, so `-p NAME VALUE` becomes `-p NAME=VALUE`."""
     for name in ("SIGTERM", "SIGHUP"):  # asked to end otherwise: the same as Ctrl-C, which stops the lessons
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) == signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, signal.default_int_handler)
     words, joined = spread(sys.argv[1:]), []
     while words:
         word = words.pop(0)

@@ -154,7 +154,8 @@ def check_whole(notebook) -> str:
             return f"code cell {number} of {len(code)} was not executed"
         for output in cell.outputs:
             if output.output_type == "error":
-                return f"code cell {number} of {len(code)} raised {output.ename}: {(output.evalue.splitlines() or [''])[0][:300]}"
+                first = (output.evalue.splitlines() or [""])[0]
+                return f"code cell {number} of {len(code)} raised {output.ename}: {first[:300]}"
     return ""
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import inspect
 import json
+import marshal
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -34,17 +35,18 @@ def run_key(model: nn.Module, train, valid, config: TrainConfig) -> str:
 
 
 def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: the code of its own layers, and the numbers and switches that it reads."""
-    found = []
+    """What `repr` does not show of a network: the numbers and switches of its layers, and the code that is not torch's."""
+    found, kinds = [], {}
     for name, module in model.named_modules():
         plain = {k: v for k, v in vars(module).items()
                  if k != "training" and isinstance(v, bool | int | float | str | tuple | None)}
         found.append(f"{name} {plain}")
-        if not type(module).__module__.startswith("torch."):
-            try:
-                found.append(inspect.getsource(type(module).forward))
-            except (OSError, TypeError):  # a class that was typed in at a prompt
-                found.append(type(module).forward.__code__.co_code.hex())
+        kinds |= dict.fromkeys(kind for kind in type(module).__mro__ if not kind.__module__.startswith("torch."))
+    for function in filter(inspect.isfunction, (part for kind in kinds for part in vars(kind).values())):
+        try:
+            found.append(inspect.getsource(function))
+        except OSError:  # typed in at a prompt
+            found.append(marshal.dumps(function.__code__).hex())
     return found
 
 

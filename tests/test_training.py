@@ -221,6 +221,12 @@ def test_the_key_changes_with_what_the_network_computes(squares):
     Typed.__name__ = "Sequential"
     assert repr(mirrored) == repr(net())
     assert run_key(mirrored, squares, squares, QUICK) != run_key(net(), squares, squares, QUICK)
+    keys = set()
+    for factor in (2, 3):  # as from a prompt, where there is no source to read
+        typed = {"nn": nn}
+        exec(f"class Typed(nn.Sequential):\n  def forward(self, x): return {factor} * super(Typed, self).forward(x)", typed)
+        keys.add(run_key(typed["Typed"](*net()), squares, squares, QUICK))
+    assert len(keys) == 2
     assert run_key(net().bfloat16(), squares, squares, QUICK) != run_key(net(), squares, squares, QUICK)
 
 

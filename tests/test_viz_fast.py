@@ -61,9 +61,8 @@ def test_packed_weights_give_the_same_numbers_and_can_be_copied_saved_halved_and
     model, images = network("resnet18"), random(3, 3, 64, 64)
     fast, usual = fast_copy(model, images[:1]), fast_copy(model, images[:1], pack=False)
     packed = [m for m in fast.modules() if isinstance(m, PackedConv2d)]
-    small = [m for m in packed if m.matrices]  # the three whose map is 2 x 2
-    assert len(packed) == 20 and [m.in_channels for m in small] == [512] * 3
-    assert all((m.packed is None) == (m in small) for m in packed)  # used already, when logits were compared
+    assert len(packed) == 20 and all(m.packed[1] is not None for m in packed)  # used already, when logits were compared
+    assert [m.in_channels for m in packed if isinstance(m.packed[1], tuple)] == [512] * 3  # matrices where maps are 2 x 2
     assert not any(isinstance(m, PackedConv2d) for m in usual.modules())
     torch.save(fast, tmp_path / "fast.pt")
     again = torch.load(tmp_path / "fast.pt", weights_only=False)
@@ -95,7 +94,7 @@ def test_on_a_map_with_few_places_a_convolution_is_its_matrix(size, settings, is
         for n in (1, 5):  # the number of images is no part of the matrix
             images = random(n, 6, *size) - 0.5
             torch.testing.assert_close(packed(images), usual(images))
-    assert bool(packed.matrices) == is_matrix
+    assert isinstance(packed.packed[1], tuple) == is_matrix
 
 
 def test_the_copy_follows_its_weights_and_takes_any_batch():

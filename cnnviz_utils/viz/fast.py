@@ -40,8 +40,8 @@ def fast_copy(
                 _fold(fast, convolution, norm)
         if channels_last:
             fast = fast.to(memory_format=torch.channels_last)
-        if pack and channels_last and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-            _pack(fast)
+            if pack and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+                _pack(fast)
         error = float((fast(images) - expected).abs().max())
     if not error <= 1e-3 * max(1e-6, float(expected.abs().max())):
         raise ValueError(f"folding changed the logits of {type(model).__name__} by {error:.3g}: use fold=False")
@@ -61,39 +61,42 @@ class PackedConv2d(nn.Conv2d):
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         self.__dict__.update(convolution.__dict__)  # the same parameters, hooks and settings
-        self.packed, self.packed_for, self.matrices, self.made_of = None, None, {}, None
+        self.packed = None, None  # what for, and the weights
 
     def forward(self, x: Tensor) -> Tensor:
         usual = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
         plain = x.ndim == 4 and len(x) and x.shape[1] == self.in_channels  # the rest has its own ways and sentences
         if not (usual and plain) or torch.is_grad_enabled() or torch._C._is_torch_function_mode_enabled():
             return super().forward(x)
-        now = [(id(p), p.data_ptr(), p._version) for p in (self.weight, self.bias) if p is not None]
-        if now != self.made_of:  # other weights were loaded, or learned
-            self.packed, self.packed_for, self.matrices, self.made_of = None, None, {}, now
-        if self.groups == 1 and (x.shape[2] * x.shape[3]) ** 2 <= 2 * self.weight[0, 0].numel():  # a small matrix
-            return self._as_matrix(x)
         settings = list(self.padding), list(self.stride), list(self.dilation), self.groups
-        if self.packed_for != x.shape:  # the best order is another for one image than for sixteen
-            self.packed = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *settings, list(x.shape))
-            self.packed_for = x.shape
-        return torch.ops.mkldnn._convolution_pointwise(x, self.packed, self.bias, *settings, "none", [], "")
+        as_matrix = self.groups == 1 and (x.shape[2] * x.shape[3]) ** 2 <= 2 * self.weight[0, 0].numel()  # and a small one
+        # the best order is another for one image than for sixteen (not a matrix's), and weights may be loaded or learn
+        weights = [(id(p), p.data_ptr(), p._version) for p in (self.weight, self.bias) if p is not None]
+        key = x.shape[1:] if as_matrix else x.shape, weights
+        packed_for, packed = self.packed
+        if key != packed_for:
+            packed = self._matrix(x.shape) if as_matrix else \
+                torch.ops.mkldnn._reorder_convolution_weight(self.weight, *settings, list(x.shape))
+            self.packed = key, packed  # at once: other threads read it
+        if not as_matrix:
+            return torch.ops.mkldnn._convolution_pointwise(x, packed, self.bias, *settings, "none", [], "")
+        matrix, bias, shape = packed
+        flat = x.permute(0, 2, 3, 1).flatten(1)  # place after place, in each channel after channel
+        made = torch.ops.mkldnn._linear_pointwise(flat, matrix, bias, "none", [], "")
+        return made.unflatten(1, shape).permute(0, 3, 1, 2)
 
-    def _as_matrix(self, x: Tensor) -> Tensor:
-        n, channels, height, width = x.shape
-        if (height, width) not in self.matrices:  # its columns: what becomes of a map with a single 1 in it
-            ones = torch.eye(channels * height * width).unflatten(1, (height, width, channels)).permute(0, 3, 1, 2)
-            become = self._conv_forward(ones, self.weight, None).permute(0, 2, 3, 1)
-            matrix = torch.ops.mkldnn._reorder_linear_weight(become.flatten(1).T.contiguous())
-            bias = None if self.bias is None else self.bias.repeat(become[0, ..., 0].numel())
-            self.matrices[height, width] = matrix, bias, become.shape[1:]
-        matrix, bias, shape = self.matrices[height, width]
-        flat = x.permute(0, 2, 3, 1).reshape(n, -1)  # place after place, in each channel after channel
-        return torch.ops.mkldnn._linear_pointwise(flat, matrix, bias, "none", [], "").view(n, *shape).permute(0, 3, 1, 2)
+    def _matrix(self, size: torch.Size) -> tuple[Tensor, Tensor | None, torch.Size]:
+        """The convolution of maps (n, channels, height, width) as a packed matrix, its bias, and the (height, width,
+        channels) that it makes. Its columns are what becomes of a map with a single 1 in it."""
+        _, channels, height, width = size
+        ones = torch.eye(channels * height * width).unflatten(1, (height, width, channels)).permute(0, 3, 1, 2)
+        become = self._conv_forward(ones, self.weight, None).permute(0, 2, 3, 1)
+        bias = None if self.bias is None else self.bias.repeat(become[0, ..., 0].numel())
+        return torch.ops.mkldnn._reorder_linear_weight(become.flatten(1).T.contiguous()), bias, become.shape[1:]
 
     def __getstate__(self) -> dict:
         """What is packed cannot be copied or saved, only made again."""
-        return self.__dict__ | {"packed": None, "packed_for": None, "matrices": {}, "made_of": None}
+        return self.__dict__ | {"packed": (None, None)}
 
 
 def _pack(model: nn.Module) -> None:
