@@ -16,11 +16,13 @@ from time import perf_counter
 
 import nbformat
 
-from cnnviz_utils import runs
+from cnnviz_utils.course import run as runs
 
 OUT = Path(__file__).resolve().parents[1] / "reports" / "benchmarks" / "kernels.json"
 CELL = """import torch
-from cnnviz_utils import evaluation, plot, trained
+from cnnviz_utils import plot
+from cnnviz_utils.training import evaluation
+from cnnviz_utils.training import recipes as trained
 weight = torch.nn.Parameter(torch.ones(1))
 optimiser = torch.optim.AdamW([weight])
 weight.sum().backward()

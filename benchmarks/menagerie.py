@@ -21,7 +21,7 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from cnnviz_utils.data.menagerie import SPECIES, MenagerieConfig, draw, menagerie
+from cnnviz_utils.data.drawn.menagerie import SPECIES, MenagerieConfig, draw, menagerie
 
 OUT = Path(__file__).resolve().parents[1] / "reports" / "benchmarks" / "menagerie.json"
 

@@ -33,9 +33,9 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
                                                  "on a GPU one.")] = None,
         timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800) -> None:
     """Run lessons and write their pages, metrics and an index."""
-    from cnnviz_utils.child import warm_up
-    from cnnviz_utils.lessons import UsageError, all_lessons, choose, plan
-    from cnnviz_utils.paths import CHECKOUT
+    from cnnviz_utils.course.process import warm_up
+    from cnnviz_utils.course.lessons import UsageError, all_lessons, choose, plan
+    from cnnviz_utils.base.paths import CHECKOUT
 
     try:
         lessons = all_lessons()
@@ -46,9 +46,9 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
     warm_up()
     import torch
 
-    from cnnviz_utils.course import Progress, memory_gb, run_lessons, share_out
-    from cnnviz_utils.report import write_index
-    from cnnviz_utils.runs import LessonFailed
+    from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
+    from cnnviz_utils.course.report import write_index
+    from cnnviz_utils.course.run import LessonFailed
 
     out = out or (CHECKOUT or Path.cwd()) / "reports" / ("" if profile == "quick" else profile)
     jobs, threads = share_out(len(chosen), torch.get_num_threads(), memory_gb(), jobs, torch.cuda.is_available())
@@ -78,7 +78,7 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
 @app.command()
 def lessons() -> None:
     """List the lessons and their parameters."""
-    from cnnviz_utils.lessons import all_lessons
+    from cnnviz_utils.course.lessons import all_lessons
 
     for lesson in all_lessons().values():
         typer.echo(f"{lesson.name}\n  {lesson.title}")
@@ -92,7 +92,7 @@ def data(name: Annotated[str | None, typer.Argument(help="One data set; none: al
          root: Annotated[Path | None, typer.Option(help="Where photos lie; by default CNNVIZ_DATA, or data/.")] = None
          ) -> None:
     """List the data sets: what is here, what is missing, where it belongs, how to get it."""
-    from cnnviz_utils.data import catalogue
+    from cnnviz_utils.data.photos import catalogue
 
     try:
         entries = catalogue.status(root, name)
@@ -121,8 +121,8 @@ def pretrain(source: Annotated[str, typer.Argument(help="menagerie_source or tin
     """Make weights to borrow, or find those made before: build_model(..., weights=SOURCE) takes them."""
     from safetensors.torch import save_file
 
-    from cnnviz_utils.models import build_model
-    from cnnviz_utils.trained import source_weights
+    from cnnviz_utils.models.build import build_model
+    from cnnviz_utils.training.recipes import source_weights
 
     started = time.time()
     if out is not None and out.suffix != ".safetensors":
@@ -143,9 +143,9 @@ def pretrain(source: Annotated[str, typer.Argument(help="menagerie_source or tin
 @app.command()
 def execute(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")] = None) -> None:
     """For authors: run lessons in place, with their own parameters, and store their outputs with clean metadata."""
-    from cnnviz_utils.course import Progress
-    from cnnviz_utils.lessons import UsageError, all_lessons, choose
-    from cnnviz_utils.runs import LessonFailed, execute_in_place
+    from cnnviz_utils.course.together import Progress
+    from cnnviz_utils.course.lessons import UsageError, all_lessons, choose
+    from cnnviz_utils.course.run import LessonFailed, execute_in_place
 
     progress = Progress()
     try:
@@ -164,7 +164,7 @@ def to_html(files: Annotated[list[Path], typer.Argument(help="Executed notebooks
     """Turn any notebook into a page that stands alone; scripts and everything else that could run are taken out."""
     import nbformat
 
-    from cnnviz_utils.report import write_page
+    from cnnviz_utils.course.report import write_page
 
     for file in files:
         try:
@@ -180,7 +180,7 @@ def to_html(files: Annotated[list[Path], typer.Argument(help="Executed notebooks
 @app.command()
 def copy(folder: Path) -> None:
     """Copy the lessons into a folder of your own."""
-    from cnnviz_utils.paths import course_root
+    from cnnviz_utils.base.paths import course_root
 
     folder.mkdir(parents=True, exist_ok=True)
     for source in sorted((course_root() / "notebooks").glob("[0-9]*.ipynb")):
@@ -195,7 +195,7 @@ def lab() -> None:
     """Open JupyterLab on the lessons."""
     import os
 
-    from cnnviz_utils.paths import CHECKOUT
+    from cnnviz_utils.base.paths import CHECKOUT
 
     folder = CHECKOUT / "notebooks" if CHECKOUT else Path.cwd()
     if not list(folder.glob("[0-9]*.ipynb")):

@@ -8,7 +8,7 @@ import torch
 from conftest import coloured_squares
 from torch import nn
 
-from cnnviz_utils.evaluation import (
+from cnnviz_utils.training.evaluation import (
     calibration,
     classification_table,
     confident_mistakes,

@@ -14,13 +14,15 @@ from matplotlib.path import Path as Outline
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from cnnviz_utils.data import cache, menagerie, source_plans
-from cnnviz_utils.data.animals import fit, paint
-from cnnviz_utils.data.backgrounds import BACKGROUNDS, PLACES
-from cnnviz_utils.data.bodies import NEUTRAL
-from cnnviz_utils.data.drawing import cover, ellipse, new_canvas, pieces, polygon, stroke
-from cnnviz_utils.data.looks import Dice, throw_look
-from cnnviz_utils.data.menagerie import (
+from cnnviz_utils.data import cache
+from cnnviz_utils.data.drawn import menagerie
+from cnnviz_utils.data.drawn import source_plans
+from cnnviz_utils.data.drawn.animals import fit, paint
+from cnnviz_utils.data.drawn.backgrounds import BACKGROUNDS, PLACES
+from cnnviz_utils.data.drawn.bodies import NEUTRAL
+from cnnviz_utils.data.drawn.drawing import cover, ellipse, new_canvas, pieces, polygon, stroke
+from cnnviz_utils.data.drawn.looks import Dice, throw_look
+from cnnviz_utils.data.drawn.menagerie import (
     COATS,
     PARTS,
     REALMS,
@@ -32,7 +34,7 @@ from cnnviz_utils.data.menagerie import (
     realm_of,
     redraw,
 )
-from cnnviz_utils.data.scenes import PLANS
+from cnnviz_utils.data.drawn.scenes import PLANS
 
 SMALL = MenagerieConfig(train=3, valid=1, test=2)
 
@@ -119,7 +121,7 @@ def test_random_access_same_bits_in_any_order_and_in_a_fresh_process():
     assert all(same(forward[i], draw(config, "train", i)) for i in order)
     code = """if True:
         import hashlib, sys
-        from cnnviz_utils.data.menagerie import MenagerieConfig, draw
+        from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, draw
         config = MenagerieConfig(train=3, valid=1, test=2, shortcut=0.5)
         for i in sys.argv[1:]:
             print(hashlib.sha256(draw(config, "train", int(i)).image.tobytes()).hexdigest())"""

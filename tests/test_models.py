@@ -6,7 +6,7 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from cnnviz_utils.models import (
+from cnnviz_utils.models.build import (
     BY_HAND,
     TORCHVISION,
     build_model,
@@ -17,7 +17,7 @@ from cnnviz_utils.models import (
     learning,
     unfreeze,
 )
-from cnnviz_utils.networks import Normalise, ResNet
+from cnnviz_utils.models.networks import Normalise, ResNet
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
 
@@ -124,7 +124,7 @@ def test_unknown_names_get_the_nearest(name, near):
 
 
 def test_frozen_parts_keep_every_bit_statistics_included(squares):
-    from cnnviz_utils.training import TrainConfig, fit
+    from cnnviz_utils.training.loop import TrainConfig, fit
 
     model = freeze(build_model("small_resnet", 3, widths=(4, 8, 8)), ["stem", "stage1"])
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -138,7 +138,7 @@ def test_frozen_parts_keep_every_bit_statistics_included(squares):
 
 
 def test_without_gradients_alone_the_statistics_drift(squares):
-    from cnnviz_utils.training import TrainConfig, fit
+    from cnnviz_utils.training.loop import TrainConfig, fit
 
     model = build_model("small_resnet", 3, widths=(4, 8, 8))
     model.stem.requires_grad_(False)
@@ -149,7 +149,7 @@ def test_without_gradients_alone_the_statistics_drift(squares):
 
 
 def test_the_optimiser_gets_what_learns_and_nothing_else():
-    from cnnviz_utils.training import TrainConfig, make_optimiser
+    from cnnviz_utils.training.loop import TrainConfig, make_optimiser
 
     model = freeze(build_model("small_resnet", 3, widths=(4, 8, 8)), ["stem", "stage1", "stage2"])
     held = lambda: sorted(p.data_ptr() for g in make_optimiser(model, TrainConfig()).param_groups for p in g["params"])

@@ -7,8 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from cnnviz_utils.lessons import read_lesson
-from cnnviz_utils.records import RECORD
+from cnnviz_utils.course.lessons import read_lesson
+from cnnviz_utils.course.records import RECORD
 
 LESSONS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("[0-9][0-9]_*.ipynb"))
 pytestmark = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)

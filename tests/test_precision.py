@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnviz_utils import precision
-from cnnviz_utils.models import build_model
-from cnnviz_utils.networks import ResNet
-from cnnviz_utils.precision import bfloat16_instructions, has_fast_bfloat16, kept_bytes, peak_bytes, pick_amp, shortest_seconds
-from cnnviz_utils.training import TrainConfig, fit
+from cnnviz_utils.training import precision
+from cnnviz_utils.models.build import build_model
+from cnnviz_utils.models.networks import ResNet
+from cnnviz_utils.training.precision import bfloat16_instructions, has_fast_bfloat16, kept_bytes, peak_bytes, pick_amp, shortest_seconds
+from cnnviz_utils.training.loop import TrainConfig, fit
 
 HALF = ("bfloat16", "float16")
 
@@ -87,7 +87,7 @@ def test_instructions_that_onednn_may_not_use_do_not_count(monkeypatch, limit, a
 
 
 def test_without_the_instructions_auto_is_float32_and_bfloat16_is_slow():
-    code = "from cnnviz_utils.precision import *; print(pick_amp('auto', 'cpu'), bfloat16_slowdown())"
+    code = "from cnnviz_utils.training.precision import *; print(pick_amp('auto', 'cpu'), bfloat16_slowdown())"
     out = subprocess.run([sys.executable, "-c", code], env=os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2", "OMP_NUM_THREADS": "1"},
                          capture_output=True, text=True, check=True).stdout.split()
     assert out[0] == "off"

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from bs4 import BeautifulSoup
 
-from cnnviz_utils.report import mathml, render, sanitise
+from cnnviz_utils.course.report import mathml, render, sanitise
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 FACTS = {"title": "01 · Is it?", "parameters": {"n": 3, "name": "<i>"}, "changed": ["n"],

@@ -7,9 +7,9 @@ from torch.nn import functional as F
 
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.sets import ImageSet
-from cnnviz_utils.robust_training import Change, fit_changed, fit_changed_or_load
-from cnnviz_utils.training import TrainConfig, fit, lr_factor
-from cnnviz_utils.viz.robust import adversarial_examples
+from cnnviz_utils.training.adversary import Change, fit_changed, fit_changed_or_load
+from cnnviz_utils.training.loop import TrainConfig, fit, lr_factor
+from cnnviz_utils.training.adversary_examples import adversarial_examples
 
 CONFIG = TrainConfig(optimiser="adam", lr=0.02, momentum=0.9, weight_decay=0, epochs=4, batch_size=16, seed=3)
 

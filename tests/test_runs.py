@@ -13,13 +13,16 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from cnnviz_utils import cli, lessons, paths, runs
-from cnnviz_utils.course import memory_gb, share_out
-from cnnviz_utils.lessons import Parameter, UsageError, convert, parse_parameters
-from cnnviz_utils.records import RECORD, Claim, plain, record
+from cnnviz_utils import cli
+from cnnviz_utils.course import lessons
+from cnnviz_utils.base import paths
+from cnnviz_utils.course import run as runs
+from cnnviz_utils.course.together import memory_gb, share_out
+from cnnviz_utils.course.lessons import Parameter, UsageError, convert, parse_parameters
+from cnnviz_utils.course.records import RECORD, Claim, plain, record
 
 PARAMETERS = "n: int = 3  # how many\nlr: float = 0.1  # step\nname: str = 'bee'\nflag: bool = False\nsizes: list = [1, 2]"
-RECORDING = ("from cnnviz_utils.records import Claim, record\n"
+RECORDING = ("from cnnviz_utils.course.records import Claim, record\n"
              "record('01_first', {'n': n}, [Claim('n is at most 5', f'n = {n}', n <= 5)])")
 
 

@@ -13,10 +13,11 @@ from conftest import coloured_squares
 from PIL import Image
 from safetensors.torch import save_file
 
-from cnnviz_utils import cli, paths
+from cnnviz_utils import cli
+from cnnviz_utils.base import paths
 from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.lessons import UsageError
-from cnnviz_utils.models import build_model
+from cnnviz_utils.course.lessons import UsageError
+from cnnviz_utils.models.build import build_model
 from cnnviz_utils.sweep import plan, row, run
 from cnnviz_utils.sweep.command import spread
 from cnnviz_utils.sweep.overrides import check, choose_rows, override

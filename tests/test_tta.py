@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from cnnviz_utils.data.augment import fixed_views
-from cnnviz_utils.evaluation import predict, predict_tta
+from cnnviz_utils.training.evaluation import predict, predict_tta
 
 
 def network():

@@ -4,12 +4,12 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from cnnviz_utils import widgets
+from cnnviz_utils.plot import widgets
 
 CODE = """
 import torch
 from cnnviz_utils.plot import show_images
-from cnnviz_utils.widgets import explore
+from cnnviz_utils.plot.widgets import explore
 def shade(level=0, green=True):
     return show_images(torch.full((1, 3, 8, 8), level / 10), alt=f"level {level} green {green}")
 explore(shade, level=(0, 8), green=[True, False], examples=[{"level": 2}, {"level": 8, "green": False}])

@@ -6,7 +6,7 @@ from importlib import metadata
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.hooks import get_layer
+from cnnviz_utils.base.hooks import get_layer
 from cnnviz_utils.viz.cams import grad_cam
 from cnnviz_utils.viz.fast import fast_copy
 

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torchvision.models.densenet import DenseNet
 from torchvision.models.resnet import BasicBlock
 
-from cnnviz_utils.hooks import get_layer
+from cnnviz_utils.base.hooks import get_layer
 
 CASES = [
     ("resnet18", "layer4", ""), ("resnet18", "layer3", ""), ("resnet18", "layer1", ""),

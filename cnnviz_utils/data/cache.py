@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnviz_utils.files import turn, written_whole
+from cnnviz_utils.base.files import turn, written_whole
 
-from .sets import digest
+from cnnviz_utils.data.sets import digest
 
 Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]   # a split's name, its arrays, one dict an image
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cnnviz_utils.data import photos
+from cnnviz_utils.data.photos import collections as photos
 from cnnviz_utils.data.augment import Augment
-from cnnviz_utils.data.menagerie import MenagerieConfig, menagerie
+from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
 from cnnviz_utils.data.sets import ImageSet, Splits
-from cnnviz_utils.paths import data_root
+from cnnviz_utils.base.paths import data_root
 
 NAMES = ("menagerie", "menagerie_source", "caltech101", "caltech101_realms", "caltech256", "caltech256_realms",
          "tinyimagenet30", "tinyimagenet", "folder")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnviz_utils.hooks import evaluating
+from cnnviz_utils.base.hooks import evaluating
 from cnnviz_utils.scores.maps import check_maps
 from cnnviz_utils.scores.sanity import spearman
 

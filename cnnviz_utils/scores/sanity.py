@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnviz_utils.hooks import get_layer
+from cnnviz_utils.base.hooks import get_layer
 from cnnviz_utils.scores.maps import check_maps, normalised, ranks
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from cnnviz_utils.data.augment import Augment
-from cnnviz_utils.lessons import UsageError, nearest
-from cnnviz_utils.models import build_model, freeze
+from cnnviz_utils.course.lessons import UsageError, nearest
+from cnnviz_utils.models.build import build_model, freeze
 from cnnviz_utils.sweep.plan import SETTINGS, Row, Sweep, data_kinds, refuse_unknown, training_config, value_of
-from cnnviz_utils.trained import SOURCES
+from cnnviz_utils.training.recipes import SOURCES
 
 
 def choose_rows(words, rows: tuple[Row, ...]) -> list[int]:

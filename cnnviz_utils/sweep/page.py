@@ -2,7 +2,7 @@
 
 import html
 
-from cnnviz_utils.paths import PACKAGE
+from cnnviz_utils.base.paths import PACKAGE
 
 STYLE = """
 .index { max-width: 80rem; } .index > p, .index > ul { max-width: 52rem; }
@@ -157,7 +157,7 @@ def runs(summary: dict) -> str:
 
 def page(summary: dict) -> str:
     """The whole page."""
-    style = (PACKAGE / "templates" / "style.css").read_text() + STYLE
+    style = (PACKAGE / "course" / "templates" / "style.css").read_text() + STYLE
     about = "".join(f"<p>{html.escape(part.strip())}</p>" for part in summary["about"].split("\n\n") if part.strip())
     return (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
             f'initial-scale=1"><title>{text(summary["title"])}</title><style>{style}</style></head><body><main class="index">'

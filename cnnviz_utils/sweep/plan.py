@@ -17,13 +17,13 @@ from pathlib import Path
 
 import yaml
 
-from cnnviz_utils.data import photos
+from cnnviz_utils.data.photos import collections as photos
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.loaders import NAMES
-from cnnviz_utils.data.menagerie import MenagerieConfig
-from cnnviz_utils.lessons import Parameter, UsageError, convert, nearest
-from cnnviz_utils.paths import course_root
-from cnnviz_utils.training import TrainConfig
+from cnnviz_utils.data.drawn.menagerie import MenagerieConfig
+from cnnviz_utils.course.lessons import Parameter, UsageError, convert, nearest
+from cnnviz_utils.base.paths import course_root
+from cnnviz_utils.training.loop import TrainConfig
 
 METRICS = ("last_loss", "val", "test")
 

@@ -7,8 +7,8 @@ import statistics
 from itertools import combinations
 from pathlib import Path
 
-from cnnviz_utils.files import write_whole
-from cnnviz_utils.records import plain
+from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.course.records import plain
 from cnnviz_utils.sweep.page import page
 from cnnviz_utils.sweep.plan import METRICS, Row, Sweep
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.evaluation import predict, top_k
-from cnnviz_utils.models import build_model, count_parameters, freeze, unfreeze
+from cnnviz_utils.training.evaluation import predict, top_k
+from cnnviz_utils.models.build import build_model, count_parameters, freeze, unfreeze
 from cnnviz_utils.sweep.plan import Row, training_config
-from cnnviz_utils.training import fit
+from cnnviz_utils.training.loop import fit
 
 
 def train_row(settings: dict, splits: Splits, seed: int, device: str, progress: Callable[[dict], None]) -> dict:

@@ -11,18 +11,18 @@ import torch
 
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.evaluation import pick_device
-from cnnviz_utils.files import write_whole
-from cnnviz_utils.lessons import UsageError, nearest
-from cnnviz_utils.models import build_model
-from cnnviz_utils.paths import CHECKOUT
-from cnnviz_utils.provenance import provenance
-from cnnviz_utils.records import plain
+from cnnviz_utils.training.evaluation import pick_device
+from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.course.lessons import UsageError, nearest
+from cnnviz_utils.models.build import build_model
+from cnnviz_utils.base.paths import CHECKOUT
+from cnnviz_utils.course.provenance import provenance
+from cnnviz_utils.course.records import plain
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.plan import Row, Sweep, check_seeds, read_sweep
 from cnnviz_utils.sweep.report import write_summary
 from cnnviz_utils.sweep.row import row_key, train_row
-from cnnviz_utils.trained import SOURCES
+from cnnviz_utils.training.recipes import SOURCES
 
 Progress = Callable[[str, bool], None]  # a text, and whether it is passing (an epoch's) or to stay (a run's)
 

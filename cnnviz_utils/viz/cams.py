@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnviz_utils.hooks import capture
+from cnnviz_utils.base.hooks import capture
 from cnnviz_utils.viz.gradients import input_gradient
 from cnnviz_utils.viz.layers import Targets, check_images, choose_targets, layer_gradients, looking
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.hooks import capture, evaluating
+from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.viz.layers import Targets, choose_targets, picked
 from cnnviz_utils.viz.transforms import blurred, moved
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.hooks import capture, get_layer
+from cnnviz_utils.base.hooks import capture, get_layer
 from cnnviz_utils.viz.layers import check_images, looking
 from cnnviz_utils.viz.receptive import receptive_field
 

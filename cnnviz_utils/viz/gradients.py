@@ -13,7 +13,7 @@ from torch.autograd import Function
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from cnnviz_utils.hooks import capture
+from cnnviz_utils.base.hooks import capture
 from cnnviz_utils.viz.layers import Targets, check_images, choose_targets, looking
 
 # what a ReLU passes down; gradient: what comes from above, positive: where its input was positive

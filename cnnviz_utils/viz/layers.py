@@ -8,7 +8,7 @@ from itertools import count
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.hooks import evaluating, get_layer
+from cnnviz_utils.base.hooks import evaluating, get_layer
 
 Targets = int | Sequence[int] | Tensor | None
 

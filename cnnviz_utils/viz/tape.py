@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from cnnviz_utils.hooks import get_layer
+from cnnviz_utils.base.hooks import get_layer
 from cnnviz_utils.viz.layers import check_images, looking
 
 

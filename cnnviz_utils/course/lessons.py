@@ -1,0 +1,167 @@
+"""The lessons on disk: their names, questions and parameters; and what may be asked of them."""
+
+import ast
+import difflib
+import io
+import tokenize
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from cnnviz_utils.base.paths import course_root
+
+
+class UsageError(ValueError):
+    """Something asked for does not exist or has the wrong type. Raised before anything runs."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a lesson's parameters cell: `name: kind = value  # meaning`."""
+
+    name: str
+    kind: str
+    value: object
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A lesson's file and its parameters by name."""
+
+    path: Path
+    title: str
+    parameters: dict[str, Parameter]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+
+def nearest(word: str, known) -> str:
+    """", did you mean 'x'?" if something known is close, and always what there is."""
+    known = [str(k) for k in known]
+    near = difflib.get_close_matches(str(word), known, 1, 0.5)
+    return (f", did you mean {near[0]!r}?" if near else ".") + f" There are: {', '.join(known) or 'none'}"
+
+
+def read_lesson(path: Path) -> Lesson:
+    """Raises UsageError if the notebook has not exactly one cell tagged "parameters" of annotated literals."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", []) and c.cell_type == "code"]
+    if len(cells) != 1:
+        raise UsageError(f"{path.name} has {len(cells)} cells tagged 'parameters', it needs exactly one")
+    heading = next((line for c in notebook.cells if c.cell_type == "markdown" for line in c.source.splitlines()
+                    if line.startswith("# ")), f"# {path.stem}")
+    return Lesson(path, heading.removeprefix("# "), parse_parameters(cells[0].source, path.name))
+
+
+def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
+    """The parameters of a cell's source. Raises UsageError for a line that is no annotated literal."""
+    comments = {token.start[0]: token.string.lstrip("# ") for token in
+                tokenize.generate_tokens(io.StringIO(source + "\n").readline) if token.type == tokenize.COMMENT}
+    found = {}
+    for node in ast.parse(source).body:
+        try:
+            if not isinstance(node, ast.AnnAssign):
+                raise ValueError
+            name, value = node.target.id, ast.literal_eval(node.value)
+        except (ValueError, AttributeError):
+            raise UsageError(f"{where}: line {node.lineno} of the parameters cell is not `name: type = literal`") from None
+        found[name] = Parameter(name, ast.unparse(node.annotation), value, comments.get(node.end_lineno, ""))
+    return found
+
+
+def convert(value, parameter: Parameter, lesson: str):
+    """A value, or its text from the command line, as the parameter's type. Raises UsageError if it does not fit."""
+    kinds = [kind.strip() for kind in parameter.kind.split("|")]
+    problem = UsageError(f"{lesson}: parameter {parameter.name!r} is {parameter.kind}, not {value!r}")
+    if isinstance(value, str) and "str" not in kinds:
+        try:
+            value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value.lower(), value))
+        except (ValueError, SyntaxError):
+            raise problem from None
+    actual = {bool: "bool", int: "int", float: "float", str: "str", list: "list", tuple: "tuple", dict: "dict",
+              type(None): "None"}.get(type(value), "")
+    bare = [kind.split("[")[0] for kind in kinds]
+    if actual in bare:
+        return value
+    if actual == "int" and "float" in bare:
+        return float(value)
+    if actual == "tuple" and "list" in bare:
+        return list(value)
+    raise problem
+
+
+def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
+    """Every lesson by name, in order."""
+    folder = folder or course_root() / "notebooks"
+    return {path.stem: read_lesson(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+
+
+def choose(wanted: list[str], lessons: dict[str, Lesson]) -> list[Lesson]:
+    """Lessons by number ("2", "02"), name or a part of it that only one has; all of them if none is wanted."""
+    if not wanted:
+        return list(lessons.values())
+    chosen = []
+    for word in wanted:
+        stem = word.removesuffix(".ipynb").rsplit("/", 1)[-1]
+        number = f"{int(stem):02d}_" if stem.isdigit() else None
+        hits = [n for n in lessons if n == stem] or [n for n in lessons if (n.startswith(number) if number else stem in n)]
+        if len(hits) != 1:
+            raise UsageError(f"no lesson is called {word!r}" + nearest(word, lessons) if not hits
+                             else f"{word!r} could be {' or '.join(hits)}: say more")
+        chosen.append(lessons[hits[0]])
+    return [lesson for i, lesson in enumerate(chosen) if lesson not in chosen[:i]]
+
+
+def read_profile(name: str, lessons: dict[str, Lesson], folder: Path | None = None) -> dict[str, dict]:
+    """Each lesson's parameters under a profile, checked. Raises UsageError for anything that does not fit."""
+    folder = folder or course_root() / "profiles"
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        raise UsageError(f"no profile is called {name!r}" + nearest(name, [p.stem for p in sorted(folder.glob("*.yaml"))]))
+    content = yaml.safe_load(path.read_text()) or {}
+    if unknown := set(content) - {"description", "all", "lessons"}:
+        raise UsageError(f"{path.name} has an entry {sorted(unknown)[0]!r}"
+                         + nearest(sorted(unknown)[0], ("description", "all", "lessons")))
+    result: dict[str, dict] = {lesson: {} for lesson in lessons}
+    for key, value in (content.get("all") or {}).items():
+        holders = [lesson for lesson in lessons.values() if key in lesson.parameters]
+        if not holders:
+            raise UsageError(f"{path.name}: no lesson has a parameter {key!r}")
+        for lesson in holders:
+            result[lesson.name][key] = convert(value, lesson.parameters[key], lesson.name)
+    for name_, own in (content.get("lessons") or {}).items():
+        if name_ not in lessons:
+            raise UsageError(f"{path.name}: no lesson is called {name_!r}" + nearest(name_, lessons))
+        for key, value in (own or {}).items():
+            result[name_][key] = convert(value, known_parameter(lessons[name_], key), name_)
+    return result
+
+
+def known_parameter(lesson: Lesson, key: str) -> Parameter:
+    """The lesson's parameter of that name. Raises UsageError with the nearest name."""
+    if key not in lesson.parameters:
+        raise UsageError(f"{lesson.name} has no parameter {key!r}" + nearest(key, lesson.parameters))
+    return lesson.parameters[key]
+
+
+def plan(chosen: list[Lesson], profile: str, given: dict[str, object], lessons: dict[str, Lesson]) -> dict[str, dict]:
+    """All parameters of each chosen lesson: its own, over them the profile's, over them the given ones.
+
+    A given parameter goes to every chosen lesson that has it; UsageError if none has.
+    """
+    from_profile = read_profile(profile, lessons)
+    for key in given:
+        if not any(key in lesson.parameters for lesson in chosen):
+            every = dict.fromkeys(name for lesson in chosen for name in lesson.parameters)
+            raise UsageError(f"no chosen lesson has a parameter {key!r}" + nearest(key, every))
+    result = {}
+    for lesson in chosen:
+        own = {name: p.value for name, p in lesson.parameters.items()}
+        mine = {k: convert(v, lesson.parameters[k], lesson.name) for k, v in given.items() if k in lesson.parameters}
+        result[lesson.name] = own | from_profile[lesson.name] | mine
+    return result

@@ -1,0 +1,111 @@
+"""Run several lessons, some of them at the same time, and say meanwhile what is going on.
+
+Two lessons with a core each are done sooner than one after the other with two: much of a lesson is imports, drawing
+and small steps that use one core only.
+"""
+
+import os
+import shutil
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from cnnviz_utils.course.lessons import Lesson
+from cnnviz_utils.course.run import Children, LessonFailed, Run, run_lesson
+
+MOST_JOBS = 4
+GB_A_JOB = 3  # the hungriest lessons take 2.2 GB, and the reader's other programs want some too
+
+
+def memory_gb() -> float:
+    """The machine's memory; infinite where the system does not tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def share_out(lessons: int, cores: int, memory: float, jobs: int | None = None, gpu: bool = False) -> tuple[int, int]:
+    """(lessons at a time, threads for each). memory: in GB. A GPU is not shared unless `jobs` says so."""
+    jobs = jobs or (1 if gpu else max(1, int(min(lessons, cores, MOST_JOBS, memory / GB_A_JOB))))
+    return jobs, max(1, cores // jobs)
+
+
+def run_lessons(chosen: list[Lesson], settings: dict[str, dict], out: Path, profile: str, timeout: int, jobs: int,
+                threads: int, progress: "Progress") -> Iterator[tuple[Lesson, Run | LessonFailed]]:
+    """Run the lessons in their order, `jobs` at a time; each with its outcome as soon as it has ended.
+
+    Whatever stops the caller (Ctrl-C) stops the lessons that are running; what was finished stays.
+    """
+    children = Children()
+
+    def one(lesson: Lesson) -> Run | LessonFailed:
+        progress.start(lesson)
+        try:
+            return run_lesson(lesson, settings[lesson.name], out, profile, timeout, threads, children,
+                              lambda text: progress(lesson, text))
+        except LessonFailed as error:
+            return error
+        finally:
+            progress.end(lesson)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        running: dict[Future, Lesson] = {pool.submit(one, lesson): lesson for lesson in chosen}
+        try:
+            while running:
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield running.pop(done), done.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            children.stop()
+
+
+class Progress:
+    """Which cell of which lesson runs: one line that is written over on a terminal, a line a section elsewhere."""
+
+    def __init__(self) -> None:
+        self.running: dict[str, tuple[float, str]] = {}  # lesson's number -> when it started, where it is
+        self.lock = threading.Lock()
+
+    def start(self, lesson: Lesson) -> None:
+        with self.lock:
+            self.running[lesson.name[:2]] = (time.time(), "")
+            self._say(f"{lesson.name}: {lesson.title}")
+
+    def __call__(self, lesson: Lesson, text: str) -> None:
+        """text: "12/40 Heading", the cell that begins."""
+        number, heading = lesson.name[:2], text.partition(" ")[2]
+        with self.lock:
+            started, before = self.running[number]
+            self.running[number] = (started, text)
+            if sys.stdout.isatty():
+                self._status()
+            elif heading != before.partition(" ")[2]:
+                print(f"  {number}  {time.time() - started:4.0f} s  cell {text}", flush=True)
+
+    def end(self, lesson: Lesson) -> None:
+        with self.lock:
+            self.running.pop(lesson.name[:2], None)
+
+    def say(self, line: str, error: bool = False) -> None:
+        """A line that stays."""
+        with self.lock:
+            self._say(line, sys.stderr if error else sys.stdout)
+
+    def _say(self, line: str, stream=None) -> None:
+        if sys.stdout.isatty():
+            sys.stdout.write("\r\033[K")
+            sys.stdout.flush()
+        print(line, file=stream or sys.stdout, flush=True)
+        if sys.stdout.isatty():
+            self._status()
+
+    def _status(self) -> None:
+        width = (shutil.get_terminal_size().columns - 1) // max(1, len(self.running))
+        parts = [f"{number} {time.time() - started:4.0f} s {text}"[:width - 2].ljust(width)
+                 for number, (started, text) in sorted(self.running.items())]
+        sys.stdout.write("\r\033[K" + "".join(parts).rstrip())
+        sys.stdout.flush()

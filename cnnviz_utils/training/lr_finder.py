@@ -1,0 +1,68 @@
+"""Which learning rate? One short run that tries them all."""
+
+import copy
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from cnnviz_utils.data.loaders import batches
+from cnnviz_utils.training.evaluation import pick_device
+from cnnviz_utils.training.loop import TrainConfig, loss_of, make_optimiser
+
+
+@dataclass(frozen=True)
+class LrCurve:
+    """Learning rates tried and the smoothed loss at each."""
+
+    lrs: list[float]
+    losses: list[float]
+
+    @property
+    def suggestion(self) -> float:
+        """A tenth of the rate at which the loss is lowest: there it is still falling, and a step from overshooting."""
+        return self.lrs[min(range(len(self.losses)), key=self.losses.__getitem__)] / 10
+
+
+def find_lr(model: nn.Module, train, config: TrainConfig, low: float = 1e-5, high: float = 10.0, steps: int = 80,
+            device: str = "auto") -> LrCurve:
+    """Learning-rate finder (Smith 2017): one short run in which the learning rate grows from `low` to `high`.
+
+    Works on a copy, `model` stays as it is. Stops early once the loss is four times its lowest, or not finite.
+
+    Raises ValueError for fewer than two steps, FloatingPointError where already the first loss is not finite.
+    """
+    if steps < 2:
+        raise ValueError(f"a learning-rate finder needs at least 2 steps, not {steps}")
+    device = pick_device(device)
+    model = copy.deepcopy(model).to(device).train()
+    optimiser = make_optimiser(model, config)
+    generator = torch.Generator().manual_seed(config.seed)
+    lrs, losses, smooth = [], [], 0.0
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(config.seed)
+        for step, (images, labels) in zip(range(steps), endless(train, config, generator, device), strict=False):
+            lr = low * (high / low) ** (step / (steps - 1))
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            loss = loss_of(model(images), labels, config, None)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            smooth = 0.8 * smooth + 0.2 * loss.item()
+            value = smooth / (1 - 0.8 ** (step + 1))
+            if not math.isfinite(value) or (losses and value > 4 * min(losses)):
+                break
+            lrs.append(lr)
+            losses.append(value)
+    if not losses:
+        raise FloatingPointError("the loss is not finite before the first step: look at the network and the images")
+    return LrCurve(lrs, losses)
+
+
+def endless(data, config: TrainConfig, generator: torch.Generator, device: torch.device):
+    """Batches of one epoch after another."""
+    while True:
+        yield from batches(data, config.batch_size, shuffle=True, augment=config.augment, generator=generator,
+                           device=device)

@@ -1,0 +1,66 @@
+"""Networks that several lessons look into, and weights to borrow: trained once, found again by whoever asks."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.data.loaders import load_data
+from cnnviz_utils.data.sets import Splits
+from cnnviz_utils.training.store import fit_or_load, plain_weights
+from cnnviz_utils.training.loop import History, TrainConfig
+
+# what a recipe usually has in place of ours: it needs more epochs, and leaves smoother filters in late layers (lesson 06)
+GENTLE = {"lr": 4e-3, "momentum": 0.9, "label_smoothing": 0.0, "augment": Augment(flip=0.5, shift=0.1)}
+# data sets that weights are borrowed from: the settings they are loaded with, what differs from the recipe, and the epochs
+# of networks with batch normalisation and of those without
+SOURCES = {
+    "menagerie_source": ({"seed": 0, "train": 60, "valid": 10, "test": 10}, {}, (7, 14)),
+    "tinyimagenet30": ({"seed": 0}, GENTLE | {"batch_size": 64}, (15, 45)),  # README's published table rests on these
+}
+
+
+def recipe(epochs: int = 6, seed: int = 0) -> TrainConfig:
+    """The settings that lesson 02 arrives at: AdamW that remembers little, one cycle, smoothed labels, mirrored and
+    shifted images."""
+    return TrainConfig(optimiser="adamw", lr=1e-2, momentum=0.7, weight_decay=0.02, schedule="one_cycle", epochs=epochs,
+                       batch_size=32, label_smoothing=0.1, augment=Augment(flip=0.5, shift=0.05), seed=seed)
+
+
+def normed(model: nn.Module) -> bool:
+    """Whether a network has batch normalisation."""
+    return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+
+
+def recipe_for(model: nn.Module, epochs: int = 6, seed: int = 0, **changes) -> TrainConfig:
+    """The recipe, but for `changes`, at a quarter of its learning rate for networks without batch normalisation, which
+    bear no more."""
+    settings = replace(recipe(epochs, seed), **changes)
+    return settings if normed(model) else replace(settings, lr=settings.lr / 4)
+
+
+def train(model: nn.Module, sets: Splits, epochs: int = 6, seed: int = 0, device: str = "auto",
+          progress: Callable[[dict], None] | None = None) -> History:
+    """Train `model` in place by the recipe, or find the run again. `progress`: see `fit`."""
+    return fit_or_load(model, sets.train, sets.valid, recipe_for(model, epochs, seed), device, progress=progress)
+
+
+def source_weights(source: str, build: Callable[[int], nn.Module], size: int = 64, root: str | Path | None = None,
+                   device: str = "auto", progress: Callable[[dict], None] | None = None) -> dict[str, Tensor]:
+    """Weights learned on a source data set: trained here the first time, kept among the caches, found again.
+
+    build: number of classes -> network, always the same one; size: height and width of the images in pixels.
+
+    Raises:
+        ValueError: no such source. FileNotFoundError: its photos are not there.
+    """
+    if source not in SOURCES:
+        raise ValueError(f"there are no weights called {source!r}; there are: {', '.join(['imagenet', *SOURCES])}, or a file")
+    settings, changes, (with_norm, without) = SOURCES[source]
+    sets = load_data(source, root=root, size=size, **settings)
+    model = build(len(sets.classes))
+    config = recipe_for(model, with_norm if normed(model) else without, **changes)
+    fit_or_load(model, sets.train, sets.valid, config, device, progress=progress)
+    return plain_weights(model)
