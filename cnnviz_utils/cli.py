@@ -33,9 +33,10 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
                                                  "on a GPU one.")] = None,
         timeout: Annotated[int, typer.Option(min=1, help="Seconds that one cell may take.")] = 1800) -> None:
     """Run lessons and write their pages, metrics and an index."""
-    from cnnviz_utils.course.process import warm_up
-    from cnnviz_utils.course.lessons import UsageError, all_lessons, choose, plan
     from cnnviz_utils.base.paths import CHECKOUT
+    from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.course.lessons import all_lessons, choose, plan
+    from cnnviz_utils.course.process import warm_up
 
     try:
         lessons = all_lessons()
@@ -46,9 +47,9 @@ def run(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or name
     warm_up()
     import torch
 
-    from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
     from cnnviz_utils.course.report import write_index
     from cnnviz_utils.course.run import LessonFailed
+    from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
 
     out = out or (CHECKOUT or Path.cwd()) / "reports" / ("" if profile == "quick" else profile)
     jobs, threads = share_out(len(chosen), torch.get_num_threads(), memory_gb(), jobs, torch.cuda.is_available())
@@ -118,7 +119,7 @@ def pretrain(source: Annotated[str, typer.Argument(help="menagerie_source or tin
              model: Annotated[str, typer.Option(help="The network, by name.")] = "small_resnet",
              size: Annotated[int, typer.Option(help="Height and width of the images in pixels.")] = 64,
              out: Annotated[Path | None, typer.Option(help="Also copy the weights here, as .safetensors.")] = None) -> None:
-    """Make weights to borrow, or find those made before: build_model(..., weights=SOURCE) takes them."""
+    """Make weights to borrow, or find those made before: `recipes.borrowed` takes them."""
     from safetensors.torch import save_file
 
     from cnnviz_utils.models.build import build_model
@@ -143,9 +144,10 @@ def pretrain(source: Annotated[str, typer.Argument(help="menagerie_source or tin
 @app.command()
 def execute(lesson: Annotated[list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")] = None) -> None:
     """For authors: run lessons in place, with their own parameters, and store their outputs with clean metadata."""
-    from cnnviz_utils.course.together import Progress
-    from cnnviz_utils.course.lessons import UsageError, all_lessons, choose
+    from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.course.lessons import all_lessons, choose
     from cnnviz_utils.course.run import LessonFailed, execute_in_place
+    from cnnviz_utils.course.together import Progress
 
     progress = Progress()
     try:

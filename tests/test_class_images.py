@@ -9,8 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnnviz_utils.scores import total_variation
+from cnnviz_utils.training.adversary import adversarial_examples
 from cnnviz_utils.viz import class_images as ci
-from cnnviz_utils.training.adversary_examples import adversarial_examples
 from cnnviz_utils.viz.transforms import blurred, moved
 
 

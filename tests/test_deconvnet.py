@@ -10,9 +10,9 @@ from captum.attr import Deconvolution
 from torch import nn
 from torch.nn import functional as F
 
-from cnnviz_utils.viz.deconvnet import deconvnet, descend, transposed_conv, unpool
-from cnnviz_utils.viz.filters import feature_maps
+from cnnviz_utils.viz.deconvolution import deconvnet, descend, transposed_conv, unpool
 from cnnviz_utils.viz.gradients import channel_gradient, input_gradient, keep_strongest
+from cnnviz_utils.viz.responses import feature_maps
 from cnnviz_utils.viz.tape import record
 
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.photos import catalogue
 from cnnviz_utils.data.photos.folders import fit_square, load_images, open_image
-from cnnviz_utils.data.loaders import load_data
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (40, 56, 3), dtype=np.uint8)

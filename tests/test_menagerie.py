@@ -15,8 +15,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from cnnviz_utils.data import cache
-from cnnviz_utils.data.drawn import menagerie
-from cnnviz_utils.data.drawn import source_plans
+from cnnviz_utils.data.drawn import menagerie, source_plans
 from cnnviz_utils.data.drawn.animals import fit, paint
 from cnnviz_utils.data.drawn.backgrounds import BACKGROUNDS, PLACES
 from cnnviz_utils.data.drawn.bodies import NEUTRAL

@@ -6,17 +6,8 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from cnnviz_utils.models.build import (
-    BY_HAND,
-    TORCHVISION,
-    build_model,
-    count_parameters,
-    freeze,
-    imagenet_weights,
-    layer_names,
-    learning,
-    unfreeze,
-)
+from cnnviz_utils.models.build import BY_HAND, TORCHVISION, build_model, count_parameters, imagenet_weights, layer_names
+from cnnviz_utils.models.freezing import freeze, learning, unfreeze
 from cnnviz_utils.models.networks import Normalise, ResNet
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -124,7 +115,8 @@ def test_unknown_names_get_the_nearest(name, near):
 
 
 def test_frozen_parts_keep_every_bit_statistics_included(squares):
-    from cnnviz_utils.training.loop import TrainConfig, fit
+    from cnnviz_utils.training.config import TrainConfig
+    from cnnviz_utils.training.loop import fit
 
     model = freeze(build_model("small_resnet", 3, widths=(4, 8, 8)), ["stem", "stage1"])
     before = {k: v.clone() for k, v in model.state_dict().items()}
@@ -138,7 +130,8 @@ def test_frozen_parts_keep_every_bit_statistics_included(squares):
 
 
 def test_without_gradients_alone_the_statistics_drift(squares):
-    from cnnviz_utils.training.loop import TrainConfig, fit
+    from cnnviz_utils.training.config import TrainConfig
+    from cnnviz_utils.training.loop import fit
 
     model = build_model("small_resnet", 3, widths=(4, 8, 8))
     model.stem.requires_grad_(False)
@@ -149,7 +142,8 @@ def test_without_gradients_alone_the_statistics_drift(squares):
 
 
 def test_the_optimiser_gets_what_learns_and_nothing_else():
-    from cnnviz_utils.training.loop import TrainConfig, make_optimiser
+    from cnnviz_utils.training.config import TrainConfig
+    from cnnviz_utils.training.optimiser import make_optimiser
 
     model = freeze(build_model("small_resnet", 3, widths=(4, 8, 8)), ["stem", "stage1", "stage2"])
     held = lambda: sorted(p.data_ptr() for g in make_optimiser(model, TrainConfig()).param_groups for p in g["params"])

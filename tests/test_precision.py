@@ -10,11 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cnnviz_utils.training import precision
+from cnnviz_utils.base.device import shortest_seconds
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.networks import ResNet
-from cnnviz_utils.training.precision import bfloat16_instructions, has_fast_bfloat16, kept_bytes, peak_bytes, pick_amp, shortest_seconds
-from cnnviz_utils.training.loop import TrainConfig, fit
+from cnnviz_utils.training import precision
+from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.precision import bfloat16_instructions, has_fast_bfloat16, kept_bytes, peak_bytes, pick_amp
 
 HALF = ("bfloat16", "float16")
 

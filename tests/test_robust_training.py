@@ -7,9 +7,10 @@ from torch.nn import functional as F
 
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.sets import ImageSet
-from cnnviz_utils.training.adversary import Change, fit_changed, fit_changed_or_load
-from cnnviz_utils.training.loop import TrainConfig, fit, lr_factor
-from cnnviz_utils.training.adversary_examples import adversarial_examples
+from cnnviz_utils.training.adversary import Change, adversarial_examples, fit_changed, fit_changed_or_load
+from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.optimiser import lr_factor
 
 CONFIG = TrainConfig(optimiser="adam", lr=0.02, momentum=0.9, weight_decay=0, epochs=4, batch_size=16, seed=3)
 

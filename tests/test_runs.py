@@ -14,12 +14,13 @@ import torch
 from typer.testing import CliRunner
 
 from cnnviz_utils import cli
-from cnnviz_utils.course import lessons
 from cnnviz_utils.base import paths
+from cnnviz_utils.base.settings import UsageError, convert
+from cnnviz_utils.course import lessons
 from cnnviz_utils.course import run as runs
-from cnnviz_utils.course.together import memory_gb, share_out
-from cnnviz_utils.course.lessons import Parameter, UsageError, convert, parse_parameters
+from cnnviz_utils.course.lessons import Parameter, parse_parameters
 from cnnviz_utils.course.records import RECORD, Claim, plain, record
+from cnnviz_utils.course.together import memory_gb, share_out
 
 PARAMETERS = "n: int = 3  # how many\nlr: float = 0.1  # step\nname: str = 'bee'\nflag: bool = False\nsizes: list = [1, 2]"
 RECORDING = ("from cnnviz_utils.course.records import Claim, record\n"

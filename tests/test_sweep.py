@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from cnnviz_utils import cli
 from cnnviz_utils.base import paths
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.course.lessons import UsageError
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.sweep import plan, row, run
 from cnnviz_utils.sweep.command import spread

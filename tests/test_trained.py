@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cnnviz_utils.training import recipes as trained
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.models.build import build_model
-from cnnviz_utils.training.store import fit_or_load, plain_weights
 from cnnviz_utils.sweep.plan import read_sweep, training_config
+from cnnviz_utils.training import recipes as trained
 from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.store import fit_or_load, plain_weights
 
 TINY = {"seed": 0, "train": 2, "valid": 1, "test": 1}
 NETWORK = {"size": 32, "widths": (4, 8, 8)}

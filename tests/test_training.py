@@ -9,13 +9,16 @@ import torch.nn.functional as F
 from conftest import coloured_squares
 from torch import nn
 
-from cnnviz_utils.training import store
-from cnnviz_utils.training import loop as training
-from cnnviz_utils.training.lr_finder import find_lr
-from cnnviz_utils.models.build import build_model, freeze
+from cnnviz_utils.models.build import build_model
+from cnnviz_utils.models.freezing import freeze
 from cnnviz_utils.models.networks import ResNet
+from cnnviz_utils.training import loop as training
+from cnnviz_utils.training import store
+from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.lr_finder import find_lr
+from cnnviz_utils.training.optimiser import lr_factor, make_optimiser
 from cnnviz_utils.training.store import fit_or_load, run_key
-from cnnviz_utils.training.loop import TrainConfig, fit, lr_factor, make_optimiser
 
 QUICK = TrainConfig(lr=0.02, epochs=3, batch_size=16, schedule="constant", seed=1)
 

@@ -10,10 +10,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from cnnviz_utils.viz.cams import grad_cam
 from cnnviz_utils.viz.decoder import Visualizer, decode, train_decoder
-from cnnviz_utils.viz.deconvnet import deconvnet
+from cnnviz_utils.viz.deconvolution import deconvnet
 from cnnviz_utils.viz.fast import PackedConv2d, fast_copy
-from cnnviz_utils.viz.filters import feature_maps
 from cnnviz_utils.viz.gradients import input_gradient
+from cnnviz_utils.viz.responses import feature_maps
 
 
 def random(*shape, seed=0):

@@ -7,8 +7,8 @@ import torch
 import torchvision
 from torch import nn
 
-from cnnviz_utils.viz.filters import feature_maps, filters, strongest_patches
 from cnnviz_utils.viz.receptive import receptive_field
+from cnnviz_utils.viz.responses import feature_maps, filters, strongest_patches
 
 
 def random(*shape, seed=0):

@@ -1,38 +1,88 @@
-"""Made once, kept on disk, never half written."""
+"""Made once, kept on disk, never half written, never read when damaged."""
 
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-import numpy as np
 from filelock import FileLock
 
+Found = TypeVar("Found")
+SUMS = "checksums.json"  # written last, so an entry without it is not finished
 
-def atomic_folder(folder: Path, make: Callable[[Path], None], files: Sequence[str]) -> Path:
-    """`folder` with those files in it: as it is if they are all there and readable, else made anew.
 
-    `make(path)` writes them into a temporary folder beside it, which is then renamed: whoever looks sees all of it or
-    nothing. Of two processes that want the same folder one makes it and the other waits.
+def cached(
+    folder: Path, make: Callable[[Path], None], read: Callable[[Path], Found]
+) -> Found:
+    """What `read` finds in `folder`: as it is there, or made first.
+
+    `make(path)` writes files into a temporary folder beside it, which is then renamed: whoever looks sees all of it
+    or nothing. A checksum of every file is kept with them. An entry with a file missing or changed, or that `read`
+    cannot make sense of (whatever it raises), is made again. Of two processes that want the same entry one makes it
+    and the other waits.
+
+    Raises OSError where it cannot be written, or not be read back.
     """
-    if _complete(folder, files):
-        return folder
-    with turn(folder):
-        if not _complete(folder, files):  # nobody made it while we waited
-            with written_whole(folder) as work:
-                make(work)
-                if not _complete(work, files):
-                    raise RuntimeError(f"{folder.name}: not all of {', '.join(files)} were written")
-    return folder
+    found = _attempt(folder, read)
+    if found is None:
+        with locked(folder):
+            found = _attempt(folder, read)  # somebody may have made it while we waited
+            if found is None:
+                with written_whole(folder) as work:
+                    make(work)
+                    (work / SUMS).write_text(json.dumps(_checksums(work)))
+                if not _whole(folder):
+                    raise OSError(f"what was written to {folder} cannot be read back: is the disk full or damaged?")
+                return read(folder)
+    return found[0]
+
+
+def _attempt(folder: Path, read: Callable[[Path], Found]) -> tuple[Found] | None:
+    """(what was found,), or None where the entry is missing or damaged in any way."""
+    try:
+        return (read(folder),) if _whole(folder) else None
+    except Exception:  # readers of all kinds of files raise all kinds of errors; the remedy is the same
+        return None
+
+
+def _whole(folder: Path) -> bool:
+    """Whether the folder holds what was written into it, byte by byte."""
+    try:
+        return json.loads((folder / SUMS).read_text()) == _checksums(folder)
+    except (OSError, ValueError):
+        return False
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """CRC-32 of every file: enough to notice a torn or damaged one, at the speed of reading it."""
+    return {file.name: _crc32(file) for file in sorted(folder.iterdir()) if file.name != SUMS}
+
+
+def _crc32(file: Path) -> int:
+    total = 0
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            total = zlib.crc32(block, total)
+    return total
 
 
 @contextmanager
-def turn(folder: Path) -> Iterator[None]:
-    """One process at a time makes `folder`. The lock is a file beside it, and is freed when its holder ends, however."""
+def locked(folder: Path) -> Iterator[None]:
+    """One process at a time makes `folder`. The lock is a file beside it, and is freed when its holder ends, however.
+
+    What an earlier holder left unfinished when it was killed is removed.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock")):
+    lock = folder.with_name(f".{folder.name}.lock")
+    with FileLock(lock):
+        for stale in folder.parent.glob(f".{folder.name}.*"):
+            if stale != lock:
+                shutil.rmtree(stale, ignore_errors=True)
         yield
 
 
@@ -42,29 +92,28 @@ def written_whole(folder: Path) -> Iterator[Path]:
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield work
-        shutil.rmtree(folder, ignore_errors=True)
+        work.chmod(0o777 & ~_umask())  # mkdtemp's folders are private, a cache may be shared
+        if folder.is_dir() and not folder.is_symlink():
+            shutil.rmtree(folder)
+        else:
+            folder.unlink(missing_ok=True)
         os.rename(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _complete(folder: Path, files: Sequence[str]) -> bool:
-    """Whether the files are there, and the arrays among them as long as their headers say."""
-    for name in files:
-        path = folder / name
-        if not path.is_file() or path.stat().st_size == 0:
-            return False
-        if path.suffix == ".npy":
-            try:
-                np.load(path, mmap_mode="r")
-            except (ValueError, OSError, EOFError):
-                return False
-    return True
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def write_whole(path: Path, text: str) -> None:
     """A text file that is either all there or as it was before; folders are made as needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

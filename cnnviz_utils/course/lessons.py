@@ -1,7 +1,6 @@
 """The lessons on disk: their names, questions and parameters; and what may be asked of them."""
 
 import ast
-import difflib
 import io
 import tokenize
 from dataclasses import dataclass
@@ -11,10 +10,7 @@ import nbformat
 import yaml
 
 from cnnviz_utils.base.paths import course_root
-
-
-class UsageError(ValueError):
-    """Something asked for does not exist or has the wrong type. Raised before anything runs."""
+from cnnviz_utils.base.settings import UsageError, convert, nearest
 
 
 @dataclass(frozen=True)
@@ -38,13 +34,6 @@ class Lesson:
     @property
     def name(self) -> str:
         return self.path.stem
-
-
-def nearest(word: str, known) -> str:
-    """", did you mean 'x'?" if something known is close, and always what there is."""
-    known = [str(k) for k in known]
-    near = difflib.get_close_matches(str(word), known, 1, 0.5)
-    return (f", did you mean {near[0]!r}?" if near else ".") + f" There are: {', '.join(known) or 'none'}"
 
 
 def read_lesson(path: Path) -> Lesson:
@@ -74,25 +63,9 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
     return found
 
 
-def convert(value, parameter: Parameter, lesson: str):
+def value_for(parameter: Parameter, value: object, lesson: str) -> object:
     """A value, or its text from the command line, as the parameter's type. Raises UsageError if it does not fit."""
-    kinds = [kind.strip() for kind in parameter.kind.split("|")]
-    problem = UsageError(f"{lesson}: parameter {parameter.name!r} is {parameter.kind}, not {value!r}")
-    if isinstance(value, str) and "str" not in kinds:
-        try:
-            value = ast.literal_eval({"true": "True", "false": "False", "none": "None"}.get(value.lower(), value))
-        except (ValueError, SyntaxError):
-            raise problem from None
-    actual = {bool: "bool", int: "int", float: "float", str: "str", list: "list", tuple: "tuple", dict: "dict",
-              type(None): "None"}.get(type(value), "")
-    bare = [kind.split("[")[0] for kind in kinds]
-    if actual in bare:
-        return value
-    if actual == "int" and "float" in bare:
-        return float(value)
-    if actual == "tuple" and "list" in bare:
-        return list(value)
-    raise problem
+    return convert(value, parameter.kind, f"{lesson}: parameter {parameter.name!r}")
 
 
 def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
@@ -133,12 +106,12 @@ def read_profile(name: str, lessons: dict[str, Lesson], folder: Path | None = No
         if not holders:
             raise UsageError(f"{path.name}: no lesson has a parameter {key!r}")
         for lesson in holders:
-            result[lesson.name][key] = convert(value, lesson.parameters[key], lesson.name)
+            result[lesson.name][key] = value_for(lesson.parameters[key], value, lesson.name)
     for name_, own in (content.get("lessons") or {}).items():
         if name_ not in lessons:
             raise UsageError(f"{path.name}: no lesson is called {name_!r}" + nearest(name_, lessons))
         for key, value in (own or {}).items():
-            result[name_][key] = convert(value, known_parameter(lessons[name_], key), name_)
+            result[name_][key] = value_for(known_parameter(lessons[name_], key), value, name_)
     return result
 
 
@@ -162,6 +135,6 @@ def plan(chosen: list[Lesson], profile: str, given: dict[str, object], lessons: 
     result = {}
     for lesson in chosen:
         own = {name: p.value for name, p in lesson.parameters.items()}
-        mine = {k: convert(v, lesson.parameters[k], lesson.name) for k, v in given.items() if k in lesson.parameters}
+        mine = {k: value_for(lesson.parameters[k], v, lesson.name) for k, v in given.items() if k in lesson.parameters}
         result[lesson.name] = own | from_profile[lesson.name] | mine
     return result

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cnnviz_utils.base.pictures import affine
+
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -86,17 +88,9 @@ class Augment:
 
     def _affine(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
         """Zoom, turn and shift images (N, 3, H, W) in one bilinear sampling, edges repeated; same shape."""
-        n, _, h, w = images.shape
-        zoom, angle, x, y = (2 * _uniform(n, images, generator).view(n) - 1 for _ in range(4))
-        scale, angle = 1 + self.zoom * zoom, angle * math.radians(self.rotate)
-        x, y = 2 * self.shift * x, 2 * self.shift * y  # the sampling grid runs from -1 to 1
-        cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
-        a, b, c, d = cos, -sin * (h / w), sin * (w / h), cos  # h / w keeps turns rigid on oblong images
-        theta = torch.stack((a, b, -(a * x + b * y), c, d, -(c * x + d * y)), dim=1).view(n, 2, 3)
-        dtype = torch.promote_types(images.dtype, torch.float32)
-        grid = F.affine_grid(theta.to(dtype), list(images.shape), align_corners=False)
-        moved = F.grid_sample(images.to(dtype), grid, mode="bilinear", padding_mode="border", align_corners=False)
-        return moved.to(images.dtype)
+        zoom, angle, x, y = (2 * _uniform(len(images), images, generator).view(-1) - 1 for _ in range(4))
+        angle = -angle * math.radians(self.rotate)  # drawn counter-clockwise
+        return affine(images, self.shift * x, self.shift * y, 1 + self.zoom * zoom, angle, "border")
 
 
 def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:

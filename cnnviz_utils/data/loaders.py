@@ -1,6 +1,5 @@
 """`load_data` gives any data set by name, `batches` cuts it up: decoded once, augmented a batch at a time."""
 
-import difflib
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +7,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cnnviz_utils.data.photos import collections as photos
+from cnnviz_utils.base.paths import data_root
+from cnnviz_utils.base.settings import UsageError, check_name, nearest
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
+from cnnviz_utils.data.photos import collections as photos
 from cnnviz_utils.data.sets import ImageSet, Splits
-from cnnviz_utils.base.paths import data_root
 
 NAMES = ("menagerie", "menagerie_source", "caltech101", "caltech101_realms", "caltech256", "caltech256_realms",
          "tinyimagenet30", "tinyimagenet", "folder")
@@ -29,10 +29,7 @@ def load_data(name: str = "menagerie", root: str | Path | None = None, size: int
         ValueError: no such data set or setting (the nearest name is given), or files that are no images.
         FileNotFoundError: the files are not there; the message says what belongs where.
     """
-    if name not in NAMES:
-        near = difflib.get_close_matches(name, NAMES, 1, 0.5)
-        raise ValueError(f"no data set is called {name!r}{f', did you mean {near[0]!r}?' if near else ''}; "
-                         f"there are: {', '.join(NAMES)}")
+    check_name("data set", name, NAMES)
     if name.startswith("menagerie"):
         plans = "source" if name == "menagerie_source" else "menagerie"
         return _call(name, MenagerieConfig, size=size, seed=seed, **({"plans": plans} | settings), then=menagerie)
@@ -50,9 +47,7 @@ def _call(name: str, function, *args, then=lambda result: result, **settings):
     known = [p for p in inspect.signature(function).parameters if p not in ("root", "name")]
     for setting in settings:
         if setting not in known:
-            near = difflib.get_close_matches(setting, known, 1, 0.5)
-            raise ValueError(f"{name} has no setting {setting!r}{f', did you mean {near[0]!r}?' if near else ''}; "
-                             f"it has: {', '.join(known)}")
+            raise UsageError(f"{name} has no setting {setting!r}{nearest(setting, known)}")
     return then(function(*args, **settings))
 
 

@@ -55,17 +55,6 @@ def list_split(paths: Sequence[str], lists: Mapping[str, Sequence[str]]) -> dict
     return {name: np.array([position[e] for e in entries], dtype=int) for name, entries in lists.items()}
 
 
-def class_groups(classes: Sequence[str], groups: Mapping[str, Sequence[str]]) -> np.ndarray:
-    """The group's number of each class, -1 for a class in no group, as int64 (classes,).
-
-    Raises ValueError naming a group's member that is no class.
-    """
-    number = {member: i for i, members in enumerate(groups.values()) for member in members}
-    if missing := sorted(set(number) - set(classes)):
-        raise ValueError(f"no class is called {missing[0]!r}; classes: {', '.join(classes)}")
-    return np.array([number.get(name, -1) for name in classes], dtype=np.int64)
-
-
 def buggy_split(labels, seed: int = 42) -> dict[str, np.ndarray]:
     """The split of S0's notebook, with its bug: {"train", "valid", "test", "picked"} -> positions.
 

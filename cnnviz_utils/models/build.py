@@ -1,19 +1,17 @@
 """Any network by name, with its weights: by hand (`networks.py`) or torchvision's."""
 
-import difflib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from types import MethodType
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cnnviz_utils.base.paths import data_root
+from cnnviz_utils.base.settings import check_name
 from cnnviz_utils.models.architectures import SmallGoogLeNet, SmallMobileNet, SmallVGG
 from cnnviz_utils.models.networks import Normalise, ResNet, SmallAlexNet, SmallCNN
-from cnnviz_utils.base.paths import data_root
-from cnnviz_utils.training.recipes import SOURCES, source_weights
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # 0.3 million weights; its last maps are 8 x 8 at 64 px, fine enough for class activation maps
@@ -32,16 +30,15 @@ TORCHVISION = ("alexnet", "vgg11", "vgg11_bn", "vgg16", "googlenet", "resnet18",
                "mobilenet_v3_small", "densenet121")
 
 
-def build_model(name: str, num_classes: int, weights: str | Path | None = None, *, size: int = 64, seed: int = 0,
-                mean=None, std=None, **options) -> nn.Module:
+def build_model(name: str, num_classes: int, weights: dict[str, Tensor] | str | Path | None = None, *,
+                size: int = 64, seed: int = 0, mean=None, std=None, **options) -> nn.Module:
     """A network that takes images (N, 3, H, W) in [0, 1] and gives logits (N, num_classes).
 
     Args:
         name: one of BY_HAND or TORCHVISION.
         weights: None (drawn from `seed`, nothing global changes); "imagenet" (torchvision's, see `imagenet_weights`);
-            a source data set ("menagerie_source", "tinyimagenet30"), on which this network is trained the first time,
-            see `trained.source_weights`; or a file: .safetensors, or a .pt of tensors only. A head for other classes
-            is left as it was drawn.
+            a file: .safetensors, or a .pt of tensors only; or a state dict. A head for other classes is left as it
+            was drawn. Nothing is ever trained here: see `recipes.borrowed`.
         size: the images' side in pixels, for the networks whose linear layers depend on it.
         mean, std: what the first layer normalises by; 0.5 each, or ImageNet's where its weights are used.
 
@@ -49,10 +46,7 @@ def build_model(name: str, num_classes: int, weights: str | Path | None = None, 
         ValueError: no such network (the nearest name is given), or weights that do not fit (the layers are named).
         FileNotFoundError: the weights are not there; the message says which file belongs where.
     """
-    if name not in BY_HAND and name not in TORCHVISION:
-        near = difflib.get_close_matches(name, [*BY_HAND, *TORCHVISION], 1, 0.5)
-        raise ValueError(f"no network is called {name!r}{f', did you mean {near[0]!r}?' if near else ''}; "
-                         f"there are: {', '.join([*BY_HAND, *TORCHVISION])}")
+    check_name("network", name, [*BY_HAND, *TORCHVISION])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BY_HAND[name](num_classes, size, **options) if name in BY_HAND else _torchvision(name, num_classes, options)
@@ -61,11 +55,8 @@ def build_model(name: str, num_classes: int, weights: str | Path | None = None, 
             raise ValueError(f"there are no ImageNet weights for {name}; torchvision has them for {', '.join(TORCHVISION)}")
         load_weights(model, torch.load(imagenet_weights(name), weights_only=True, map_location="cpu"))
         mean, std = mean or IMAGENET[0], std or IMAGENET[1]
-    elif weights in SOURCES:
-        build = lambda classes: build_model(name, classes, size=size, mean=mean, std=std, **options)
-        load_weights(model, source_weights(weights, build, size))
     elif weights is not None:
-        load_weights(model, read_weights(weights))
+        load_weights(model, weights if isinstance(weights, dict) else read_weights(weights))
     if mean is not None or std is not None:
         model.normalise = Normalise(mean or (0.5,) * 3, std or (0.5,) * 3)
     return model
@@ -113,7 +104,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there are no weights at {path}: give a .safetensors or .pt file, 'imagenet', "
-                                f"{', '.join(map(repr, SOURCES))}, or nothing")
+                                "or nothing")
     return load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True, map_location="cpu")
 
 
@@ -143,48 +134,3 @@ def layer_names(model: nn.Module) -> list[str]:
 def count_parameters(model: nn.Module) -> int:
     """How many numbers a network can learn."""
     return sum(p.numel() for p in model.parameters())
-
-
-def _belongs(name: str, parts: Iterable[str]) -> bool:
-    return any(name == part or name.startswith(part + ".") for part in parts)
-
-
-def _stay_evaluating(module: nn.Module, mode: bool = True) -> nn.Module:
-    """What `train` is for a frozen BatchNorm: evaluation mode, whatever is asked for."""
-    return nn.Module.train(module, False)
-
-
-def freeze(model: nn.Module, parts: str | Iterable[str], frozen: bool = True) -> nn.Module:
-    """Stop parts from changing, by name ("features", "stage1"): parameters, and the statistics of their BatchNorms.
-
-    A BatchNorm in training mode goes on averaging what it sees even when its parameters are frozen; its `train` is
-    therefore overridden, so that a later `model.train()` leaves it in evaluation mode. Raises ValueError for a part
-    that there is not.
-    """
-    parts = [parts] if isinstance(parts, str) else list(parts)
-    names = [name for name, _ in model.named_parameters()] + layer_names(model)
-    for part in parts:
-        if not any(_belongs(name, [part]) for name in names):
-            raise ValueError(f"{type(model).__name__} has no part {part!r}; it has "
-                             f"{', '.join(name for name, _ in model.named_children())}")
-    for name, parameter in model.named_parameters():
-        if _belongs(name, parts):
-            parameter.requires_grad_(not frozen)
-    for name, module in model.named_modules():
-        if _belongs(name, parts) and isinstance(module, nn.modules.batchnorm._BatchNorm):
-            if frozen:
-                module.train = MethodType(_stay_evaluating, module)  # bound, so that a deep copy's holds the copy
-            else:
-                module.__dict__.pop("train", None)
-            module.train(module.training and not frozen)
-    return model
-
-
-def unfreeze(model: nn.Module, parts: str | Iterable[str]) -> nn.Module:
-    """Let parts learn again, BatchNorm statistics included."""
-    return freeze(model, parts, frozen=False)
-
-
-def learning(model: nn.Module) -> list[str]:
-    """The names of the parameters that learn."""
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]

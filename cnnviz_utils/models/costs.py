@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from cnnviz_utils.base.device import shortest_seconds
 from cnnviz_utils.base.hooks import evaluating
-from cnnviz_utils.training.precision import shortest_seconds
+from cnnviz_utils.base.memory import kept_tensors
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Costs:
     training_bytes: int
 
 
-def on_paper(model: nn.Module) -> dict[str, Tensor]:
+def without_numbers(model: nn.Module) -> dict[str, Tensor]:
     """The network's parameters and buffers on the "meta" device: shapes without numbers, so that nothing is computed."""
     blank = lambda tensor: torch.empty_like(tensor, device="meta", requires_grad=tensor.requires_grad)
     return {name: blank(tensor) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
@@ -57,7 +58,7 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
                for name, layer in model.named_modules() if list(layer.parameters(recurse=False))]
     try:
         with evaluating(model), torch.no_grad():
-            functional_call(model, on_paper(model), torch.empty(1, channels, size, size, device="meta"))
+            functional_call(model, without_numbers(model), torch.empty(1, channels, size, size, device="meta"))
     finally:
         for handle in handles:
             handle.remove()
@@ -67,25 +68,16 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
 def training_bytes(model: nn.Module, size: int, channels: int = 3, batch: int = 2) -> int:
     """Bytes an image that autograd keeps between the forward and the backward pass: each piece of memory once, without
     the weights. Nothing is computed and nothing changes, not even BatchNorm's statistics."""
-    state, kept = on_paper(model), {}
-    own = {tensor.untyped_storage()._cdata for tensor in state.values()}
-
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage._cdata not in own:
-            kept[storage._cdata] = storage  # holding it keeps its address from being given away again
-        return tensor
-
+    state = without_numbers(model)
     modes = [(module, module.training) for module in model.modules()]
+    images = torch.empty(batch, channels, size, size, device="meta")
     model.train()
     try:
-        with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            output = functional_call(model, state, torch.empty(batch, channels, size, size, device="meta"))
+        kept = kept_tensors(lambda: functional_call(model, state, images), state.values())
     finally:
         for module, training in modes:
             module.training = training
-    del output
-    return sum(storage.nbytes() for storage in kept.values()) // batch
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept) // batch
 
 
 def count_costs(model: nn.Module, size: int, channels: int = 3) -> Costs:

@@ -2,9 +2,9 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from cnnviz_utils.base.hooks import evaluating
+from cnnviz_utils.base.pictures import blur
 from cnnviz_utils.scores.maps import check_maps
 from cnnviz_utils.scores.sanity import spearman
 
@@ -24,7 +24,7 @@ def deletion(model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor
 def insertion(model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32) -> Tensor:
     """The area under the class's probability while pixels come into a blurred image, the strongest first: high is
     good. Blurred by a Gaussian of 11 pixels, sigma 5. Everything else as in `deletion`. Petsiuk et al. 2018."""
-    return _area(model, _blurred(images), images, heatmaps, targets, steps)
+    return _area(model, blur(images, 5.0, 5, "replicate"), images, heatmaps, targets, steps)
 
 
 def _area(model: nn.Module, start: Tensor, end: Tensor, heatmaps: Tensor, targets: Tensor, steps: int) -> Tensor:
@@ -43,13 +43,6 @@ def _area(model: nn.Module, start: Tensor, end: Tensor, heatmaps: Tensor, target
             probabilities.append(model(mixed).float().softmax(1).gather(1, targets[:, None])[:, 0])
     area = torch.trapezoid(torch.stack(probabilities, 1), dx=1 / steps, dim=1)
     return area.masked_fill(~heatmaps.flatten(1).isfinite().all(1), torch.nan)
-
-
-def _blurred(images: Tensor, size: int = 11, sigma: float = 5.0) -> Tensor:
-    """Each channel by a Gaussian, borders repeated."""
-    line = torch.exp(-((torch.arange(size, device=images.device) - size // 2) ** 2) / (2 * sigma**2)).to(images.dtype)
-    kernel = (line[:, None] * line[None, :] / line.sum() ** 2).expand(images.shape[1], 1, size, size)
-    return F.conv2d(F.pad(images, (size // 2,) * 4, mode="replicate"), kernel, groups=images.shape[1])
 
 
 def pick_for_collages(

@@ -4,7 +4,8 @@ import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from cnnviz_utils.scores.maps import check_maps, normalised, ranks
+from cnnviz_utils.scores.maps import check_maps, ranks
+from cnnviz_utils.viz.cams import normalise_maps
 
 
 def mean_of(scores: Tensor) -> tuple[float, int]:
@@ -84,7 +85,7 @@ def iou(heatmaps: Tensor, masks: Tensor, threshold: float) -> Tensor:
     Choe et al. 2020, Evaluating weakly supervised object localization methods right.
     """
     check_maps(heatmaps, masks)
-    area = normalised(heatmaps) > threshold
+    area = normalise_maps(heatmaps.double()) > threshold
     score = (area & masks).sum((1, 2)) / (area | masks).sum((1, 2))
     return _nan_where(score, _unscorable(heatmaps, masks))
 
@@ -108,7 +109,7 @@ def pxap(heatmaps: Tensor, masks: Tensor) -> float:
     kept = ~_unscorable(heatmaps, masks)
     if not kept.any():
         return float("nan")
-    truth, strength = masks[kept].flatten(), normalised(heatmaps[kept]).flatten()
+    truth, strength = masks[kept].flatten(), normalise_maps(heatmaps[kept].double()).flatten()
     return float(average_precision_score(truth.cpu().numpy(), strength.cpu().numpy()))
 
 

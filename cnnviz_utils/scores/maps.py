@@ -1,4 +1,4 @@
-"""What all scores rest on: the check that maps and masks fit, maps from 0 to 1, ranks with ties shared."""
+"""What all scores rest on: the check that maps and masks fit, and ranks with ties shared."""
 
 import torch
 from torch import Tensor
@@ -25,10 +25,3 @@ def check_maps(heatmaps: Tensor, masks: Tensor | None = None) -> None:
             f"masks must be bool {tuple(heatmaps.shape)} like the maps, not {masks.dtype} {tuple(masks.shape)}: "
             "upsample the maps to the images first"
         )
-
-
-def normalised(heatmaps: Tensor) -> Tensor:
-    """Each map by itself to [0, 1], (N, H, W) float64; a constant map becomes zeros, one with NaN is NaN."""
-    maps = heatmaps.double()
-    low, high = maps.amin((1, 2), keepdim=True), maps.amax((1, 2), keepdim=True)
-    return torch.where(high == low, 0, (maps - low) / (high - low))

@@ -3,13 +3,9 @@
 import torch
 from torch import Tensor
 
+from cnnviz_utils.base.pictures import total_variation
 
-def total_variation(images: Tensor) -> Tensor:
-    """Mean absolute difference of neighbours, down plus across. (N, 3, H, W) -> (N,). About .08 for drawn animals
-    at 64 px, 2/3 for uniform noise. Rudin, Osher and Fatemi 1992 (the anisotropic form)."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean((1, 2, 3))
-    across = (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))
-    return down + across
+__all__ = ["high_frequency_share", "total_variation"]
 
 
 def high_frequency_share(images: Tensor, above: float = 0.25) -> Tensor:

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnviz_utils.base.hooks import get_layer
-from cnnviz_utils.scores.maps import check_maps, normalised, ranks
+from cnnviz_utils.scores.maps import check_maps, ranks
+from cnnviz_utils.viz.cams import normalise_maps
 
 
 def cascading_randomisation(
@@ -65,7 +66,7 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     Wang et al. 2004, Image quality assessment: from error visibility to structural similarity.
     """
     check_maps(first), check_maps(second)
-    a, b = (normalised(m)[:, None] for m in (first, second))
+    a, b = (normalise_maps(m.double())[:, None] for m in (first, second))
     line = torch.exp(-((torch.arange(11, device=a.device, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
     window = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
     if min(a.shape[2:]) < 11:
@@ -82,7 +83,7 @@ def mean_in_region(heatmaps: Tensor, region: Tensor) -> Tensor:
     """The mean of each min-max normalised map over its region. (N, H, W), bool (N, H, W) -> (N,) in [0, 1]. NaN: an
     empty region, or NaN in the map."""
     check_maps(heatmaps, region)
-    return ((normalised(heatmaps) * region).sum((1, 2)) / region.sum((1, 2))).float()
+    return ((normalise_maps(heatmaps.double()) * region).sum((1, 2)) / region.sum((1, 2))).float()
 
 
 def shortcut_auroc(users: Tensor, twins: Tensor) -> tuple[float, float]:

@@ -51,7 +51,7 @@ def sweep(file: Annotated[str, typer.Argument(help="A YAML file, or the name of 
                                                          )] = None,
           device: Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")] = "auto") -> None:
     """Run a table of settings: a run for each row and seed, published values beside ours. What is done is not done again."""
-    from cnnviz_utils.course.lessons import UsageError
+    from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.sweep.run import run_sweep
 
     def stop(message: object, code: int) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import torch
 
+from cnnviz_utils.base.settings import UsageError, nearest
 from cnnviz_utils.data.augment import Augment
-from cnnviz_utils.course.lessons import UsageError, nearest
-from cnnviz_utils.models.build import build_model, freeze
+from cnnviz_utils.models.build import build_model
+from cnnviz_utils.models.freezing import freeze
 from cnnviz_utils.sweep.plan import SETTINGS, Row, Sweep, data_kinds, refuse_unknown, training_config, value_of
 from cnnviz_utils.training.recipes import SOURCES
 

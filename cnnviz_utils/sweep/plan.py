@@ -17,13 +17,13 @@ from pathlib import Path
 
 import yaml
 
-from cnnviz_utils.data.photos import collections as photos
-from cnnviz_utils.data.augment import Augment
-from cnnviz_utils.data.loaders import NAMES
-from cnnviz_utils.data.drawn.menagerie import MenagerieConfig
-from cnnviz_utils.course.lessons import Parameter, UsageError, convert, nearest
 from cnnviz_utils.base.paths import course_root
-from cnnviz_utils.training.loop import TrainConfig
+from cnnviz_utils.base.settings import UsageError, convert, nearest
+from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.data.drawn.menagerie import MenagerieConfig
+from cnnviz_utils.data.loaders import NAMES
+from cnnviz_utils.data.photos import collections as photos
+from cnnviz_utils.training.config import TrainConfig
 
 METRICS = ("last_loss", "val", "test")
 
@@ -130,7 +130,7 @@ def value_of(value, kinds: dict[str, str], key: str, where: str):
         value = [part for part in value.split(",") if part and part != "none"]
     if kinds[key] == "str | None" and value in ("none", "None", "null"):
         value = None
-    return convert(value, Parameter(key, kinds[key], None, ""), where)
+    return convert(value, kinds[key], f"{where}: parameter {key!r}")
 
 
 def _read_row(row: dict, base: dict, where: str) -> Row:

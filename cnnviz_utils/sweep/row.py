@@ -7,17 +7,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.training.evaluation import predict, top_k
-from cnnviz_utils.models.build import build_model, count_parameters, freeze, unfreeze
+from cnnviz_utils.models.build import count_parameters
+from cnnviz_utils.models.freezing import freeze, unfreeze
 from cnnviz_utils.sweep.plan import Row, training_config
+from cnnviz_utils.training.evaluation import predict, top_k
 from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.recipes import borrowed
 
 
 def train_row(settings: dict, splits: Splits, seed: int, device: str, progress: Callable[[dict], None]) -> dict:
     """One row of the table: {"metrics": ..., "history": a dict an epoch}. Tested with the weights of the epoch that was
     best on validation. The loss is the mean over the last epoch's training images."""
     started = time.perf_counter()
-    model = build_model(settings["model"], len(splits.classes), settings["weights"], size=splits.size, seed=seed)
+    model = borrowed(settings["model"], len(splits.classes), settings["weights"], size=splits.size, seed=seed)
     stages = [settings | settings["first"], settings] if settings["first"] else [settings]
     epochs = []
     for number, stage in enumerate(stages, start=1):

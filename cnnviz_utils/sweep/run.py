@@ -9,20 +9,19 @@ from pathlib import Path
 
 import torch
 
-from cnnviz_utils.data.loaders import load_data
-from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.training.evaluation import pick_device
+from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.files import write_whole
-from cnnviz_utils.course.lessons import UsageError, nearest
-from cnnviz_utils.models.build import build_model
 from cnnviz_utils.base.paths import CHECKOUT
+from cnnviz_utils.base.settings import UsageError, nearest
 from cnnviz_utils.course.provenance import provenance
 from cnnviz_utils.course.records import plain
+from cnnviz_utils.data.loaders import load_data
+from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.plan import Row, Sweep, check_seeds, read_sweep
 from cnnviz_utils.sweep.report import write_summary
 from cnnviz_utils.sweep.row import row_key, train_row
-from cnnviz_utils.training.recipes import SOURCES
+from cnnviz_utils.training.recipes import SOURCES, borrowed
 
 Progress = Callable[[str, bool], None]  # a text, and whether it is passing (an epoch's) or to stay (a run's)
 
@@ -99,7 +98,7 @@ def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> No
         progress(f"weights: {name} from {weights}" + (", trained here the first time" if weights in SOURCES else ""),
                  weights not in SOURCES)
         try:
-            build_model(name, len(splits.classes), weights, size=splits.size)
+            borrowed(name, len(splits.classes), weights, size=splits.size)
         except Exception as error:  # whatever is wrong with a file of weights
             row = next(r.name for r in rows if (r.settings["model"], r.settings["weights"]) == (name, weights))
             raise UsageError(f"row {row!r}: {first_line(error)}") from None

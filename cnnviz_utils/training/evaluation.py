@@ -9,13 +9,9 @@ import torch
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor, nn
 
-from cnnviz_utils.data.loaders import batches
+from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.hooks import capture, evaluating
-
-
-def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """"auto" is the GPU if there is one, else the CPU."""
-    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+from cnnviz_utils.data.loaders import batches
 
 
 @torch.no_grad()  # not inference_mode: what it moves to a GPU could not be trained or differentiated afterwards

@@ -1,8 +1,8 @@
-"""Train a network: one readable loop and what surrounds it."""
+"""The one training loop: epochs, steps, validation, and the best epoch's weights."""
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -10,56 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.data.loaders import batches, class_weights
-from cnnviz_utils.training.evaluation import pick_device, predict
-
-SCHEDULES = ("constant", "step", "cosine", "one_cycle")
-OPTIMISERS = ("sgd", "adam", "adamw")
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train. A value out of range raises ValueError in one sentence.
-
-    lr: the peak learning rate; lrs: (part's name, learning rate) pairs for parts that learn at another one
-    step_size, gamma: for "step": every step_size epochs the learning rate is multiplied by gamma
-    clip: the largest norm of the gradient, None for any
-    class_weights: None or "balanced" (weights the loss by inverse class counts); balanced_sampling draws classes
-        equally often instead
-    amp: "off", "float16" (with gradient scaler, GPU only), "bfloat16"
-    """
-
-    optimiser: str = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    epochs: int = 10
-    batch_size: int = 64
-    schedule: str = "one_cycle"
-    step_size: int = 10
-    gamma: float = 0.1
-    label_smoothing: float = 0.0
-    clip: float | None = None
-    class_weights: str | None = None
-    balanced_sampling: bool = False
-    drop_last: bool = False
-    augment: Augment | None = None
-    lrs: tuple[tuple[str, float], ...] = ()
-    amp: str = "off"
-    seed: int = 0
-
-    def __post_init__(self):
-        choices = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "amp": ("off", "float16", "bfloat16"),
-                   "class_weights": (None, "balanced")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
-        for name in ("lr", "epochs", "batch_size", "step_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        if not (0 <= self.momentum < 1 and 0 <= self.label_smoothing < 1 and self.weight_decay >= 0):
-            raise ValueError("momentum and label_smoothing must lie in [0, 1), weight_decay must not be negative")
+from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.training.adversary import Change
+from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.evaluation import predict
+from cnnviz_utils.training.optimiser import lr_factor, make_optimiser, steps_per_epoch
 
 
 @dataclass
@@ -78,55 +35,6 @@ class History:
         return max(self.rows, key=lambda row: (row["valid_accuracy"], -row["epoch"]))["epoch"]
 
 
-def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
-    """Learning parameters in groups, each with its peak learning rate: the longest name in `lrs` that fits wins.
-
-    Raises ValueError where nothing learns, or for a name in `lrs` that no parameter has.
-    """
-    rates, names = dict(config.lrs), [name for name, _ in model.named_parameters()]
-    if unknown := [part for part in rates if not any(name == part or name.startswith(part + ".") for name in names)]:
-        raise ValueError(f"lrs names {', '.join(map(repr, unknown))}, but this model has no such part")
-    groups: dict[float, list] = {}
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            fitting = [part for part in rates if name == part or name.startswith(part + ".")]
-            groups.setdefault(rates[max(fitting, key=len)] if fitting else config.lr, []).append(parameter)
-    if not groups:
-        raise ValueError("nothing in this model learns: every parameter is frozen")
-    return [{"params": parameters, "lr": lr, "peak": lr} for lr, parameters in groups.items()]
-
-
-def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser over what learns, and only that."""
-    groups = parameter_groups(model, config)
-    if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=True)
-    kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, betas=(config.momentum, 0.999), weight_decay=config.weight_decay, fused=True)
-
-
-def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """What the peak learning rate is multiplied by at a step (from 0) of training.
-
-    "one_cycle" (Smith 2018): up from 1/25 over the first quarter, then down to 1/10,000, both along half a cosine.
-    """
-    total = config.epochs * steps_per_epoch
-    if config.schedule == "step":
-        return config.gamma ** (step // steps_per_epoch // config.step_size)
-    if config.schedule == "cosine":
-        return 0.5 + 0.5 * math.cos(math.pi * step / total)
-    if config.schedule == "one_cycle":
-        warm = max(1, round(0.25 * total))
-        low, high, share = (1 / 25, 1.0, step / warm) if step < warm else (1.0, 1e-4, (step - warm) / max(1, total - warm))
-        return high + (low - high) * (0.5 + 0.5 * math.cos(math.pi * share))
-    return 1.0
-
-
-def steps_per_epoch(images: int, config: TrainConfig) -> int:
-    """Steps that an epoch takes; 0 images a step is refused by `batches`."""
-    return max(1, images // config.batch_size if config.drop_last else -(-images // config.batch_size))
-
-
 def autocast(device: torch.device, amp: str):
     """The context in which the forward pass computes: half precision where asked for, float32 otherwise."""
     dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(amp, torch.float32)
@@ -141,72 +49,113 @@ def loss_of(output, labels: Tensor, config: TrainConfig, weights: Tensor | None)
     return loss(output)
 
 
-def advance(optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler, config: TrainConfig) -> int:
-    """One step of the optimiser; 1 if the scaler left it out because a gradient had overflowed, else 0."""
-    if config.clip is not None:
-        scaler.unscale_(optimiser)
-        nn.utils.clip_grad_norm_([p for g in optimiser.param_groups for p in g["params"]], config.clip)
-    before = scaler.get_scale()
-    scaler.step(optimiser)
-    scaler.update()
-    return int(scaler.get_scale() < before)
+@dataclass
+class Stepper:
+    """One step of training after another: forward pass, loss, gradients, optimiser. `fit` and `find_lr` use it.
+
+    config decides loss, precision and clipping; weights: one a class for the loss, or None; skipped counts the steps
+    that the gradient scaler left out because a gradient had overflowed in float16.
+    """
+
+    model: nn.Module
+    config: TrainConfig
+    device: torch.device
+    weights: Tensor | None = None
+    skipped: int = 0
+
+    def __post_init__(self):
+        self.optimiser = make_optimiser(self.model, self.config)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.amp == "float16")
+
+    def set_lr(self, factor: float) -> None:
+        """Every group's learning rate: `factor` times its peak."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * factor
+
+    def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Learn from one batch: images (n, 3, H, W), labels (n,) -> the loss, and logits (n, classes) before the step,
+        both detached."""
+        with autocast(self.device, self.config.amp):
+            output = self.model(images)
+            loss = loss_of(output, labels, self.config, self.weights)
+        logits = output[0] if isinstance(output, tuple) else output
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        if self.config.clip is not None:
+            self.scaler.unscale_(self.optimiser)
+            learning = [p for group in self.optimiser.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(learning, self.config.clip)
+        before = self.scaler.get_scale()
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.skipped += int(self.scaler.get_scale() < before)
+        return loss.detach(), logits.detach()
 
 
-def fit(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto",
-        progress: Callable[[dict], None] | None = None) -> History:
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """The global random generator, from which dropout draws, is seeded inside and as before afterwards."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
+
+
+def fit(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig, device: str = "auto",
+        progress: Callable[[dict], None] | None = None, change: Change | None = None) -> History:
     """Train `model` in place; afterwards it has the weights of the epoch that was best on `valid`.
+
+    change: what is done to each batch before the network learns from it (noise, an adversary). Validation is on
+    images as they are, where such networks are best before they are robust: the last epoch's weights stay.
 
     The same seed on the same machine gives the same bits. `progress` is called with each epoch's row.
 
     Raises:
-        FloatingPointError: the loss became NaN or infinite; the message names epoch, step and learning rate.
+        FloatingPointError: loss or logits became NaN or infinite; the message names epoch, steps and learning rate.
     """
     device = pick_device(device)
     model.to(device, memory_format=torch.channels_last)
-    optimiser, history, best, step = make_optimiser(model, config), History(), None, 0
-    generator = torch.Generator().manual_seed(config.seed)
     weights = class_weights(train.labels, len(train.classes)).to(device) if config.class_weights else None
-    scaler = torch.amp.GradScaler(device.type, enabled=config.amp == "float16")
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)  # dropout draws from the global generator: fork it, seed it, give it back
+    step, history, best = Stepper(model, config, device, weights), History(), None
+    generator = torch.Generator().manual_seed(config.seed)
+    steps, done = steps_per_epoch(len(train), config), 0
+    with seeded(config.seed, device):
         for epoch in range(1, config.epochs + 1):
-            started = time.perf_counter()
+            started, skipped_before = time.perf_counter(), step.skipped
+            loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+            right = torch.zeros((), dtype=torch.int64, device=device)
+            seen = 0
             model.train()
-            step_before, totals, skipped = step, torch.zeros(3, dtype=torch.float64, device=device), 0
-            steps = steps_per_epoch(len(train), config)
             for images, labels in batches(train, config.batch_size, shuffle=True, augment=config.augment,
                                           balanced=config.balanced_sampling, drop_last=config.drop_last,
                                           generator=generator, device=device):
-                for group in optimiser.param_groups:
-                    group["lr"] = group["peak"] * lr_factor(config, step, steps)
-                with autocast(device, config.amp):
-                    output = model(images)
-                    loss = loss_of(output, labels, config, weights)
-                logits = output[0] if isinstance(output, tuple) else output
-                optimiser.zero_grad(set_to_none=True)
-                scaler.scale(loss).backward()
-                skipped += advance(optimiser, scaler, config)
-                step += 1
-                right = (logits.argmax(1) == labels).sum()
-                totals += torch.stack([loss.detach().double() * len(labels), right.double(),
-                                       torch.tensor(float(len(labels)), device=device, dtype=torch.float64)])
-            train_loss, right, seen = totals.tolist()
-            if not math.isfinite(train_loss):
-                raise FloatingPointError(f"the loss became {train_loss} in epoch {epoch} (steps {step_before + 1} to "
-                                         f"{step}, learning rate {optimiser.param_groups[0]['lr']:.3g}): "
-                                         "a smaller learning rate or gradient clipping may help")
+                step.set_lr(lr_factor(config, done, steps))
+                if change is not None:
+                    images = change(model, images, labels, generator)
+                loss, logits = step(images, labels)
+                loss_sum += loss.double() * len(labels)
+                right += (logits.argmax(1) == labels).sum()
+                seen, done = seen + len(labels), done + 1
+            lr = step.optimiser.param_groups[0]["lr"]
+            where = f"epoch {epoch} (steps {done - steps + 1} to {done}, learning rate {lr:.3g})"
+            refuse_overflow(loss_sum, "the loss", where)
             valid_logits, valid_labels = predict(model, valid, device=device)
-            if not valid_logits.isfinite().all():  # the last step can do that, and no loss of a later one tells
-                raise FloatingPointError(f"the network gives NaN or infinity after epoch {epoch}: a smaller learning rate "
-                                         "or gradient clipping may help")
-            row = {"epoch": epoch, "lr": optimiser.param_groups[0]["lr"], "train_loss": train_loss / seen,
-                   "train_accuracy": right / seen, "valid_loss": float(F.cross_entropy(valid_logits, valid_labels)),
-                   "valid_accuracy": float((valid_logits.argmax(1) == valid_labels).double().mean()),
-                   "seconds": time.perf_counter() - started, "skipped": skipped}
-            history.rows.append(row)
-            if history.best_epoch == epoch:
+            refuse_overflow(valid_logits, "an output of the network", where)  # the last step can do that
+            history.rows.append({
+                "epoch": epoch, "lr": lr, "train_loss": float(loss_sum) / seen, "train_accuracy": int(right) / seen,
+                "valid_loss": float(F.cross_entropy(valid_logits, valid_labels)),
+                "valid_accuracy": float((valid_logits.argmax(1) == valid_labels).double().mean()),
+                "seconds": time.perf_counter() - started, "skipped": step.skipped - skipped_before})
+            if change is None and history.best_epoch == epoch:
                 best = {name: value.detach().clone() for name, value in model.state_dict().items()}
             if progress:
-                progress(row)
-    model.load_state_dict(best)
+                progress(history.rows[-1])
+    if best is not None:
+        model.load_state_dict(best)
     return history
+
+
+def refuse_overflow(values: Tensor, what: str, where: str) -> None:
+    """Raises FloatingPointError, with what can be done about it, unless all values are finite."""
+    if not values.isfinite().all():
+        raise FloatingPointError(f"{what} became NaN or infinite in {where}: a smaller learning rate or gradient "
+                                 "clipping may help")

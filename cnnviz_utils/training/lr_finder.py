@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.data.loaders import batches
-from cnnviz_utils.training.evaluation import pick_device
-from cnnviz_utils.training.loop import TrainConfig, loss_of, make_optimiser
+from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.loop import Stepper, seeded
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class LrCurve:
         return self.lrs[min(range(len(self.losses)), key=self.losses.__getitem__)] / 10
 
 
-def find_lr(model: nn.Module, train, config: TrainConfig, low: float = 1e-5, high: float = 10.0, steps: int = 80,
+def find_lr(model: nn.Module, train: ImageSet, config: TrainConfig, low: float = 1e-5, high: float = 10.0, steps: int = 80,
             device: str = "auto") -> LrCurve:
     """Learning-rate finder (Smith 2017): one short run in which the learning rate grows from `low` to `high`.
 
@@ -37,21 +39,16 @@ def find_lr(model: nn.Module, train, config: TrainConfig, low: float = 1e-5, hig
         raise ValueError(f"a learning-rate finder needs at least 2 steps, not {steps}")
     device = pick_device(device)
     model = copy.deepcopy(model).to(device).train()
-    optimiser = make_optimiser(model, config)
-    generator = torch.Generator().manual_seed(config.seed)
+    step, generator = Stepper(model, config, device), torch.Generator().manual_seed(config.seed)
     lrs, losses, smooth = [], [], 0.0
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(config.seed)
-        for step, (images, labels) in zip(range(steps), endless(train, config, generator, device), strict=False):
-            lr = low * (high / low) ** (step / (steps - 1))
-            for group in optimiser.param_groups:
+    with seeded(config.seed, device):
+        for number, (images, labels) in zip(range(steps), endless(train, config, generator, device), strict=False):
+            lr = low * (high / low) ** (number / (steps - 1))
+            for group in step.optimiser.param_groups:
                 group["lr"] = lr
-            loss = loss_of(model(images), labels, config, None)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
+            loss, _ = step(images, labels)
             smooth = 0.8 * smooth + 0.2 * loss.item()
-            value = smooth / (1 - 0.8 ** (step + 1))
+            value = smooth / (1 - 0.8 ** (number + 1))
             if not math.isfinite(value) or (losses and value > 4 * min(losses)):
                 break
             lrs.append(lr)

@@ -2,8 +2,7 @@
 
 import os
 import platform
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +12,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from cnnviz_utils.training.evaluation import pick_device
+from cnnviz_utils.base.device import pick_device, shortest_seconds
+from cnnviz_utils.base.memory import kept_tensors
 
 DTYPES = {"off": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -72,42 +72,23 @@ def pick_amp(amp: str = "auto", device: str | torch.device = "auto") -> str:
     return "bfloat16" if has_fast_bfloat16(device) else "float16" if device.type == "cuda" else "off"
 
 
-def shortest_seconds(functions: Mapping[str, Callable[[], object]], repeats: int = 5) -> dict[str, float]:
-    """The shortest of `repeats` times of each function: whatever else the machine does can only add to it. The functions
-    take turns; compare only numbers of one call."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    times = dict.fromkeys(functions, float("inf"))
-    for turn in range(repeats + 1):  # the first turn warms up
-        for name, function in functions.items():
-            wait()
-            started = time.perf_counter()
-            function()
-            wait()
-            if turn:
-                times[name] = min(times[name], time.perf_counter() - started)
-    return times
-
-
 def kept_bytes(model: nn.Module, images: Tensor, amp: str = "off") -> dict[str, int]:
     """Bytes kept between the forward pass of `images` (N, 3, H, W) and the backward pass, each piece of memory once.
 
     {"activations": ..., "weight_copies": ...}: copies of the weights in half precision are made for the pass; the
     weights themselves and the images are not counted. `model` is used in the mode it is in.
     """
-    own = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers(), images]}
-    shapes, kept = {tuple(sorted(p.shape)) for p in model.parameters()}, {}  # linear layers turn their weights over
+    shapes = {tuple(sorted(p.shape)) for p in model.parameters()}  # sorted, because a linear layer keeps its transpose
+    sizes = {"activations": 0, "weight_copies": 0}
 
-    def keep(tensor: Tensor) -> Tensor:
-        if (place := tensor.untyped_storage().data_ptr()) not in own:
-            copy = tuple(sorted(tensor.shape)) in shapes and tensor.dtype == DTYPES[amp] != torch.float32
-            kept[place] = (tensor.untyped_storage(), "weight_copies" if copy else "activations")
-        return tensor
+    def run():
+        with torch.autocast(images.device.type, DTYPES[amp], enabled=amp != "off"):
+            return model(images)
 
-    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor), \
-            torch.autocast(images.device.type, DTYPES[amp], enabled=amp != "off"):
-        output = model(images)
-    del output
-    return {what: sum(s.nbytes() for s, kind in kept.values() if kind == what) for what in ("activations", "weight_copies")}
+    for tensor in kept_tensors(run, [*model.parameters(), *model.buffers(), images]):
+        copy = tuple(sorted(tensor.shape)) in shapes and tensor.dtype == DTYPES[amp] != torch.float32
+        sizes["weight_copies" if copy else "activations"] += tensor.untyped_storage().nbytes()
+    return sizes
 
 
 class _Alive(TorchDispatchMode):

@@ -6,11 +6,14 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
+from cnnviz_utils.base.settings import check_name
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.sets import Splits
+from cnnviz_utils.models.build import build_model, load_weights
+from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.loop import History
 from cnnviz_utils.training.store import fit_or_load, plain_weights
-from cnnviz_utils.training.loop import History, TrainConfig
 
 # what a recipe usually has in place of ours: it needs more epochs, and leaves smoother filters in late layers (lesson 06)
 GENTLE = {"lr": 4e-3, "momentum": 0.9, "label_smoothing": 0.0, "augment": Augment(flip=0.5, shift=0.1)}
@@ -54,13 +57,27 @@ def source_weights(source: str, build: Callable[[int], nn.Module], size: int = 6
     build: number of classes -> network, always the same one; size: height and width of the images in pixels.
 
     Raises:
-        ValueError: no such source. FileNotFoundError: its photos are not there.
+        UsageError: no such source. FileNotFoundError: its photos are not there.
     """
-    if source not in SOURCES:
-        raise ValueError(f"there are no weights called {source!r}; there are: {', '.join(['imagenet', *SOURCES])}, or a file")
+    check_name("source of weights", source, SOURCES)
     settings, changes, (with_norm, without) = SOURCES[source]
     sets = load_data(source, root=root, size=size, **settings)
     model = build(len(sets.classes))
     config = recipe_for(model, with_norm if normed(model) else without, **changes)
     fit_or_load(model, sets.train, sets.valid, config, device, progress=progress)
     return plain_weights(model)
+
+
+def borrowed(name: str, num_classes: int, source: str | Path | None, *, size: int = 64, seed: int = 0,
+             **options) -> nn.Module:
+    """`build_model`, with weights from any source by name, trained first where it must be.
+
+    source: a data set of SOURCES ("menagerie_source", "tinyimagenet30"), on which this network is trained the first
+    time (see `source_weights`); or whatever `build_model` takes: "imagenet", a file, None. The last layer stays as
+    `seed` drew it where the classes are others.
+    """
+    if source not in SOURCES:
+        return build_model(name, num_classes, source, size=size, seed=seed, **options)
+    model = build_model(name, num_classes, size=size, seed=seed, **options)
+    load_weights(model, source_weights(source, lambda n: build_model(name, n, size=size, **options), size))
+    return model

@@ -1,5 +1,6 @@
 """Train once: a run with the same data, network and settings is found again instead of repeated."""
 
+import copy
 import hashlib
 import inspect
 import json
@@ -12,18 +13,27 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from cnnviz_utils.training import loop as training
-from cnnviz_utils.base.files import atomic_folder
+from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
-from cnnviz_utils.training.loop import History, TrainConfig, fit
+from cnnviz_utils.data import augment
+from cnnviz_utils.data.loaders import batches, class_weights
+from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.training import adversary, loop, optimiser
+from cnnviz_utils.training.adversary import Change
+from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.loop import History, fit
+
+TRAINING_CODE = (loop, optimiser, adversary, augment, batches, class_weights)  # other code gives other weights
 
 
-def run_key(model: nn.Module, train, valid, config: TrainConfig) -> str:
+def run_key(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig,
+            change: Change | None = None) -> str:
     """16 hex digits that change with the images, the network, what it computes and its first weights, what learns, which
     statistics are frozen, the settings, the training code, and the version of torch."""
     stamp = hashlib.sha256()
     for text in (train.fingerprint, valid.fingerprint, repr(model), *what_it_computes(model),
-                 json.dumps(asdict(config), sort_keys=True), inspect.getsource(training), torch.__version__):
+                 json.dumps(asdict(config), sort_keys=True), str(change), *map(inspect.getsource, TRAINING_CODE),
+                 torch.__version__):
         stamp.update(text.encode())
     for name, value in sorted(model.state_dict().items()):
         stamp.update(name.encode())
@@ -62,26 +72,29 @@ def load_plain_weights(model: nn.Module, file: Path) -> None:
     model.to(memory_format=torch.channels_last).load_state_dict(load_file(file))
 
 
-def fit_or_load(model: nn.Module, train, valid, config: TrainConfig, device: str = "auto", cache: Path | None = None,
-                progress: Callable[[dict], None] | None = None) -> History:
+def fit_or_load(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig, device: str = "auto",
+                cache: Path | None = None, progress: Callable[[dict], None] | None = None,
+                change: Change | None = None) -> History:
     """`fit`, unless the same run was made before: then its weights and history are read (safetensors and JSON).
     Either way the model is in the mode in which it came, and nothing is left in `.grad`.
 
     A damaged entry is trained again. `cache` is a folder, by default "models" among the caches.
     """
+    mode = model.training
+    first_weights = copy.deepcopy(model.state_dict())
+
     def train_and_save(folder: Path) -> None:
-        history = fit(model, train, valid, config, device, progress)
+        model.load_state_dict(first_weights)  # an entry that could not be read may have left others
+        history = fit(model, train, valid, config, device, progress, change)
         save_file(plain_weights(model), folder / "weights.safetensors")
         (folder / "history.json").write_text(json.dumps(history.rows))
 
-    where, mode = (cache or cache_root() / "models") / run_key(model, train, valid, config), model.training
-    for _attempt in range(2):
-        folder = atomic_folder(where, train_and_save, ("weights.safetensors", "history.json"))
-        try:
-            history = History(json.loads((folder / "history.json").read_text()))  # first: it cannot spoil the model
-            load_plain_weights(model, folder / "weights.safetensors")
-            model.train(mode).zero_grad(set_to_none=True)
-            return history
-        except Exception:  # whatever is wrong with the files, training again is the remedy
-            (folder / "history.json").unlink(missing_ok=True)
-    raise OSError(f"what was just written to {where} cannot be read back: is the disk full?")
+    def read(folder: Path) -> History:
+        history = History(json.loads((folder / "history.json").read_text()))
+        load_plain_weights(model, folder / "weights.safetensors")
+        return history
+
+    where = (cache or cache_root() / "models") / run_key(model, train, valid, config, change)
+    history = cached(where, train_and_save, read)
+    model.train(mode).zero_grad(set_to_none=True)
+    return history

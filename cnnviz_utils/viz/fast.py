@@ -1,10 +1,8 @@
-"""A copy of a network that gives the same numbers sooner: BatchNorm folded into the convolutions, channels last,
-weights packed.
+"""A copy of a network that gives the same numbers sooner: BatchNorm folded into the convolutions, channels last.
 
-All three are worth something for pictures, because pictures never train. At test time BatchNorm is one factor and
-one offset a channel, which the convolution before it can carry itself: a pass over every map is saved. In
-channels-last order (N, H, W, C in memory) convolutions find the numbers that they multiply side by side. And weights
-that stay as they are need to be put into the processor's favourite order only once, not at every call.
+Both are worth something for pictures, because pictures never train. At test time BatchNorm is one factor and one
+offset a channel, which the convolution before it can carry itself: a pass over every map is saved. In channels-last
+order (N, H, W, C in memory) convolutions find the numbers that they multiply side by side.
 """
 
 import copy
@@ -17,14 +15,12 @@ from cnnviz_utils.viz.layers import check_images, looking
 
 
 def fast_copy(
-    model: nn.Module, images: Tensor, *, fold: bool = True, channels_last: bool = True, pack: bool = True
+    model: nn.Module, images: Tensor, *, fold: bool = True, channels_last: bool = True
 ) -> nn.Module:
     """A faster copy for pictures, in evaluation mode, its parameters frozen; the model itself is left as it is.
 
     images (n, 3, H, W) in [0, 1]: one or two are enough. They show which BatchNorm follows which convolution, and
     the copy's logits for them are compared with the model's.
-
-    pack: only with channels_last, which is the order that packed convolutions give their maps in.
 
     Layers keep their names, but a folded convolution now gives what its BatchNorm gave, and the BatchNorm passes it
     on. Maps equal the model's to rounding (about 1e-6 of the largest).
@@ -40,73 +36,10 @@ def fast_copy(
                 _fold(fast, convolution, norm)
         if channels_last:
             fast = fast.to(memory_format=torch.channels_last)
-            if pack and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
-                _pack(fast)
         error = float((fast(images) - expected).abs().max())
     if not error <= 1e-3 * max(1e-6, float(expected.abs().max())):
         raise ValueError(f"folding changed the logits of {type(model).__name__} by {error:.3g}: use fold=False")
     return fast
-
-
-class PackedConv2d(nn.Conv2d):
-    """A convolution whose weights lie in the order in which the processor's kernels (oneDNN) read them.
-
-    On a map with few places (2 x 2 under a kernel of 3 x 3) most of the kernel lies outside. There the convolution is
-    multiplied as what it is, a matrix from all numbers of the map to all numbers of the next: 16 products a pair of
-    channels in place of 36.
-
-    PyTorch's compiler calls the same operators; there is no public way to them. Only where nothing watches: with
-    gradients, or where each function is recorded (`Tape`), it is the ordinary convolution that it was made of.
-    """
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        self.__dict__.update(convolution.__dict__)  # the same parameters, hooks and settings
-        self.packed = None, None  # what for, and the weights
-
-    def forward(self, x: Tensor) -> Tensor:
-        usual = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32
-        plain = x.ndim == 4 and len(x) and x.shape[1] == self.in_channels  # the rest has its own ways and sentences
-        if not (usual and plain) or torch.is_grad_enabled() or torch._C._is_torch_function_mode_enabled():
-            return super().forward(x)
-        settings = list(self.padding), list(self.stride), list(self.dilation), self.groups
-        as_matrix = self.groups == 1 and (x.shape[2] * x.shape[3]) ** 2 <= 2 * self.weight[0, 0].numel()  # and a small one
-        # the best order is another for one image than for sixteen (not a matrix's), and weights may be loaded or learn
-        weights = [(id(p), p.data_ptr(), p._version) for p in (self.weight, self.bias) if p is not None]
-        key = x.shape[1:] if as_matrix else x.shape, weights
-        packed_for, packed = self.packed
-        if key != packed_for:
-            packed = self._matrix(x.shape) if as_matrix else \
-                torch.ops.mkldnn._reorder_convolution_weight(self.weight, *settings, list(x.shape))
-            self.packed = key, packed  # at once: other threads read it
-        if not as_matrix:
-            return torch.ops.mkldnn._convolution_pointwise(x, packed, self.bias, *settings, "none", [], "")
-        matrix, bias, shape = packed
-        flat = x.permute(0, 2, 3, 1).flatten(1)  # place after place, in each channel after channel
-        made = torch.ops.mkldnn._linear_pointwise(flat, matrix, bias, "none", [], "")
-        return made.unflatten(1, shape).permute(0, 3, 1, 2)
-
-    def _matrix(self, size: torch.Size) -> tuple[Tensor, Tensor | None, torch.Size]:
-        """The convolution of maps (n, channels, height, width) as a packed matrix, its bias, and the (height, width,
-        channels) that it makes. Its columns are what becomes of a map with a single 1 in it."""
-        _, channels, height, width = size
-        ones = torch.eye(channels * height * width).unflatten(1, (height, width, channels)).permute(0, 3, 1, 2)
-        become = self._conv_forward(ones, self.weight, None).permute(0, 2, 3, 1)
-        bias = None if self.bias is None else self.bias.repeat(become[0, ..., 0].numel())
-        return torch.ops.mkldnn._reorder_linear_weight(become.flatten(1).T.contiguous()), bias, become.shape[1:]
-
-    def __getstate__(self) -> dict:
-        """What is packed cannot be copied or saved, only made again."""
-        return self.__dict__ | {"packed": (None, None)}
-
-
-def _pack(model: nn.Module) -> None:
-    """Every plain convolution becomes one that packs its weights, in its place and under its name. Not one with a single
-    output channel: where that has a single place, oneDNN 3.12 gets the reordered weights wrong."""
-    plain = lambda m: type(m) is nn.Conv2d and m.padding_mode == "zeros" and not isinstance(m.padding, str)
-    for parent in list(model.modules()):
-        for name, child in parent.named_children():
-            if plain(child) and child.out_channels > 1:
-                setattr(parent, name, PackedConv2d(child))
 
 
 def _pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:

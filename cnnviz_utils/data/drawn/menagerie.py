@@ -8,14 +8,15 @@ import json
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.data.cache import Contents, cached_arrays
 from cnnviz_utils.data.drawn import source_plans
 from cnnviz_utils.data.drawn.backgrounds import BACKGROUNDS
-from cnnviz_utils.data.cache import Contents, cached_arrays, code_fingerprint
 from cnnviz_utils.data.drawn.looks import COATS
 from cnnviz_utils.data.drawn.scenes import PARTS, REALMS, SIZES, SPECIES, Drawing, draw_animal, gallery, realm_of, render
 from cnnviz_utils.data.sets import ImageSet, Splits, digest
@@ -92,6 +93,12 @@ class MenagerieConfig:
         return tuple(max(1, round(self.train * self.tail ** (-r / (number - 1)))) for r in rank.tolist())
 
 
+@lru_cache(maxsize=1)
+def _code_fingerprint() -> str:
+    """Changes whenever the source text of a module that draws does."""
+    return digest(b"".join(Path(__file__).with_name(f"{module}.py").read_bytes() for module in _CODE))
+
+
 @lru_cache(maxsize=64)
 def _ends(config: MenagerieConfig, split: str) -> np.ndarray:
     """Where each species ends: images lie species by species, as files in folders do."""
@@ -123,7 +130,7 @@ def redraw(config: MenagerieConfig, split: str, index: int, hide: Collection[str
 def menagerie(config: MenagerieConfig | None = None) -> Splits:
     """The whole data set, memory-mapped from the cache; drawn first if it is not there (at 64 px some 600 a second)."""
     config = config or MenagerieConfig()
-    fingerprint = digest(json.dumps(asdict(config), sort_keys=True) + code_fingerprint(_CODE))
+    fingerprint = digest(json.dumps(asdict(config), sort_keys=True) + _code_fingerprint())
     sets = []
     for split, arrays, infos in cached_arrays(cache_root() / f"menagerie-{fingerprint}", lambda: _draw_all(config)):
         sets.append(ImageSet(

@@ -1,13 +1,13 @@
 """Which data sets there are, which of them lie here, how to get the others, and whether what lies here is whole."""
 
-import difflib
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnviz_utils.data.photos.folders import class_files, open_image
 from cnnviz_utils.base.paths import data_root
+from cnnviz_utils.base.settings import check_name
+from cnnviz_utils.data.photos.folders import class_files, open_image
 
 # name -> (folders that may hold it, the class folders' place in them, images, classes, how to get it)
 SETS = {
@@ -35,11 +35,8 @@ class DataStatus:
 
 def status(root: str | Path | None = None, name: str | None = None) -> list[DataStatus]:
     """The Menagerie and every photo collection. Raises ValueError for a name that is not known."""
-    known = ["menagerie", *SETS]
-    if name is not None and name not in known:
-        near = difflib.get_close_matches(name, known, 1, 0.5)
-        raise ValueError(f"no data set is called {name!r}{f', did you mean {near[0]!r}?' if near else ''}; "
-                         f"there are: {', '.join(known)}")
+    if name is not None:
+        check_name("data set", name, ["menagerie", *SETS])
     entries = [DataStatus("menagerie", True, Path("drawn by the package"), "")]
     for key, (folders, inside, *_, how) in SETS.items():
         places = [data_root(root) / folder for folder in folders]

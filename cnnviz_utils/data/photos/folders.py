@@ -13,9 +13,9 @@ import torch
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 from scipy.io import loadmat
 
-from cnnviz_utils.data.sets import ImageSet
-from cnnviz_utils.base.files import atomic_folder
+from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.data.sets import ImageSet
 
 IMAGE_ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"}
 DECODER = "resize-256/224-centre-crop-1"  # changes when the same file would give other pixels
@@ -100,19 +100,21 @@ def decode(root: Path, files: Sequence[str], labels: Sequence[int], classes: Seq
         status = (root / name).stat()
         stamp.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
     key = stamp.hexdigest()[:12]
-    needed = ["images.npy", "good.json"] + (["parts.npy", "has_mask.npy"] if outline else [])
-    folder = atomic_folder(cache_root() / f"photos-{size}-{key}",
-                           lambda path: _decode_all(path, root, files, size, outline), needed)
-    good = json.loads((folder / "good.json").read_text())
+    arrays, good = cached(cache_root() / f"photos-{size}-{key}",
+                          lambda path: _decode_all(path, root, files, size, outline), _read_decoded)
     if bad := [name for name, fine in zip(files, good, strict=True) if not fine]:
         if broken == "refuse":
             raise ValueError(f"{len(bad)} files cannot be read as images: {', '.join(bad[:5])}"
                              f"{' ...' if len(bad) > 5 else ''}; remove them, or say broken='skip'")
         warnings.warn(f"left out {len(bad)} files that cannot be read: {', '.join(bad[:5])}", stacklevel=2)
-    array = lambda name: np.load(folder / name, mmap_mode="r") if outline else None
-    data = ImageSet(images=np.load(folder / "images.npy", mmap_mode="r"), labels=torch.tensor(labels), classes=tuple(classes),
-                    parts=array("parts.npy"), has_mask=array("has_mask.npy"), paths=tuple(files), fingerprint=key)
+    data = ImageSet(images=arrays["images"], labels=torch.tensor(labels), classes=tuple(classes),
+                    parts=arrays.get("parts"), has_mask=arrays.get("has_mask"), paths=tuple(files), fingerprint=key)
     return data.subset(np.flatnonzero(good)) if bad else data
+
+
+def _read_decoded(folder: Path) -> tuple[dict[str, np.ndarray], list[bool]]:
+    arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
+    return arrays, json.loads((folder / "good.json").read_text())
 
 
 def _decode_all(folder: Path, root: Path, files: Sequence[str], size: int, outline) -> None:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz_utils.base.hooks import capture, evaluating
+from cnnviz_utils.base.pictures import blur, total_variation
 from cnnviz_utils.viz.layers import Targets, choose_targets, picked
-from cnnviz_utils.viz.transforms import blurred, moved
+from cnnviz_utils.viz.transforms import moved
 
 Objective = Callable[[Tensor], Tensor]  # images (N, 3, H, W) in [0, 1] -> one number an image (N,), to be made large
 
@@ -103,11 +104,6 @@ def _channel(model: nn.Module, images: Tensor, layer: str, channels: int | Seque
     return maps[layer][torch.arange(n), chosen]
 
 
-def class_image(model: nn.Module, target: int, size: int, seed: int = 0, recipe: Recipe | None = None) -> Tensor:
-    """One image for one class, (3, size, size) in [0, 1]."""
-    return ascend(class_score(model, target), size, [seed], recipe)[0]
-
-
 def class_images(
     model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None,
     start: Tensor | None = None,
@@ -150,7 +146,7 @@ def ascend(
             gain = objective(_transformed(images, draws[:, step], recipe))
             if gain.shape != (len(seeds),):
                 raise ValueError(f"the objective must give one number an image, not {tuple(gain.shape)}")
-            loss = (recipe.tv * _roughness(images) + recipe.l2 * (images - 0.5).square().mean((1, 2, 3)) - gain).sum()
+            loss = (recipe.tv * total_variation(images) + recipe.l2 * (images - 0.5).square().mean((1, 2, 3)) - gain).sum()
             (numbers.grad,) = torch.autograd.grad(loss, numbers)  # the network's `.grad` are left alone
             optimiser.step()
         return to_rgb(image(numbers, size), recipe.colours).detach()
@@ -158,7 +154,7 @@ def ascend(
 
 def _transformed(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
     images = moved(images, draws, recipe.shift, recipe.scale, recipe.rotate)
-    return blurred(images, recipe.blur * draws[:, 4].abs()) if recipe.blur else images
+    return blur(images, recipe.blur * draws[:, 4].abs()) if recipe.blur else images
 
 
 def _roughness(images: Tensor) -> Tensor:

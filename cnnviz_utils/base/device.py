@@ -1,0 +1,34 @@
+"""Where to compute, and how long it takes there."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+
+def pick_device(device: str | torch.device = "auto") -> torch.device:
+    """"auto" is the GPU if there is one, else the CPU."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def shortest_seconds(
+    functions: Mapping[str, Callable[[], object]], repeats: int = 5
+) -> dict[str, float]:
+    """The shortest of `repeats` times of each function, in seconds.
+
+    The shortest, because whatever else the machine does can only add to a time. The functions take turns, so that a
+    slow minute slows all of them: compare only numbers of one call.
+    """
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    times = dict.fromkeys(functions, float("inf"))
+    for round_ in range(repeats + 1):  # the first round warms up
+        for name, function in functions.items():
+            wait()
+            started = time.perf_counter()
+            function()
+            wait()
+            if round_:
+                times[name] = min(times[name], time.perf_counter() - started)
+    return times
