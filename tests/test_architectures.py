@@ -8,7 +8,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from cnnviz_utils.base.hooks import capture
-from cnnviz_utils.models.architectures import Inception, SeparableBlock, conv_bn_relu, nearest_separable
+from cnnviz_utils.models.architectures import (
+    Inception,
+    SeparableBlock,
+    conv_bn_relu,
+    nearest_separable,
+)
 from cnnviz_utils.models.build import build_model, count_parameters
 from cnnviz_utils.models.costs import layer_costs
 from cnnviz_utils.training.config import TrainConfig

@@ -8,10 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cnnviz_utils.base.pictures import blur, total_variation
 from cnnviz_utils.scores import total_variation
 from cnnviz_utils.training.adversary import adversarial_examples
-from cnnviz_utils.viz import class_images as ci
-from cnnviz_utils.viz.transforms import blurred, moved
+from cnnviz_utils.viz import ascent as ci
+from cnnviz_utils.viz.transforms import moved
 
 
 def random(*shape, seed=0):
@@ -96,10 +97,9 @@ def test_an_ascent_begins_with_the_image_it_is_given(parametrisation, colours, s
 
 def test_total_variation_in_the_loss_is_the_one_that_is_reported():
     images = random(3, 3, 9, 7)
-    torch.testing.assert_close(ci._roughness(images), total_variation(images))
     by_hand = torch.zeros(1, 3, 2, 2)
     by_hand[0, :, 0, 0] = 1  # one of two steps down, one of two across
-    assert ci._roughness(by_hand).tolist() == [1.0]
+    assert total_variation(by_hand).tolist() == [1.0]
 
 
 def test_moving_by_whole_pixels_is_exact_and_angles_and_sizes_are_right():
@@ -119,13 +119,13 @@ def test_moving_by_whole_pixels_is_exact_and_angles_and_sizes_are_right():
 def test_blurring_is_a_gaussian_and_each_image_has_its_own():
     images = torch.zeros(3, 3, 21, 21)
     images[:, :, 10, 10] = 1
-    found = blurred(images, torch.tensor([0.0, 1.0, 2.0]))
+    found = blur(images, torch.tensor([0.0, 1.0, 2.0]))
     assert torch.equal(found[0], images[0])
     for i, sigma in [(1, 1.0), (2, 2.0)]:
         ratio = float(found[i, 0, 10, 12] / found[i, 0, 10, 10])
         assert ratio == pytest.approx(math.exp(-4 / (2 * sigma**2)), rel=1e-4)
         assert float(found[i, 1].sum()) == pytest.approx(1, abs=1e-5)
-    assert blurred(images, torch.zeros(3)) is images
+    assert blur(images, torch.zeros(3)) is images
 
 
 RECIPE = ci.Recipe(steps=12, blur=1.0, l2=0.1)
@@ -136,7 +136,7 @@ def test_an_image_depends_on_its_seed_and_not_on_its_batch():
     together = ci.class_images(model, [2, 0, 2], 24, [5, 6, 7], RECIPE)
     assert torch.equal(together, ci.class_images(model, [2, 0, 2], 24, [5, 6, 7], RECIPE))
     assert not torch.allclose(together[0], together[2], atol=1e-3)
-    torch.testing.assert_close(ci.class_image(model, 0, 24, 6, RECIPE), together[1], rtol=0, atol=1e-3)
+    torch.testing.assert_close(ci.class_images(model, 0, 24, [6], RECIPE)[0], together[1], rtol=0, atol=1e-3)
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(p.grad is None for p in model.parameters()) and all(m.training for m in model.modules())
     assert int(model[1].num_batches_tracked) == 0
@@ -198,9 +198,9 @@ def test_smoothness_makes_smooth():
 def test_bad_input_gets_a_sentence():
     model = conv_network()
     with pytest.raises(ValueError, match="pixels, fourier"):
-        ci.class_image(model, 0, 24, recipe=replace(RECIPE, parametrisation="wavelets"))
+        ci.class_images(model, 0, 24, [0], recipe=replace(RECIPE, parametrisation="wavelets"))
     with pytest.raises(ValueError, match="from 0 to 3"):
-        ci.class_image(model, 4, 24, recipe=RECIPE)
+        ci.class_images(model, 4, 24, [0], recipe=RECIPE)
     with pytest.raises(ValueError, match="from 0 to 7"):
         ci.ascend(ci.channel_score(model, "3", 8), 24, [0], RECIPE)
     for score in (ci.channel_score, ci.neuron_score):  # a linear layer has one place

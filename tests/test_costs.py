@@ -6,7 +6,12 @@ from torch import nn
 from torchvision import models
 
 from cnnviz_utils.models.build import TORCHVISION, build_model
-from cnnviz_utils.models.costs import count_costs, images_per_second, layer_costs, training_bytes
+from cnnviz_utils.models.costs import (
+    count_costs,
+    images_per_second,
+    layer_costs,
+    training_bytes,
+)
 from cnnviz_utils.viz.receptive import receptive_field
 
 

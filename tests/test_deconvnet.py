@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from cnnviz_utils.viz.deconvolution import deconvnet, descend, transposed_conv, unpool
 from cnnviz_utils.viz.gradients import channel_gradient, input_gradient, keep_strongest
 from cnnviz_utils.viz.responses import feature_maps
-from cnnviz_utils.viz.tape import record
+from cnnviz_utils.viz.tape import record_steps
 
 
 def random(*shape, seed=0):
@@ -86,7 +86,7 @@ def test_without_relus_it_is_the_gradient():
     y = random(2, 7, seed=1) - 0.5
     pixels = images.clone().requires_grad_()
     expected = torch.autograd.grad(model(pixels), pixels, y)[0]
-    torch.testing.assert_close(descend(record(model, images, "head"), y), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(descend(record_steps(model, images, "head"), y), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_shortcuts_with_a_relu_by_hand():
@@ -193,7 +193,7 @@ def test_only_the_switches_know_the_image(pooling):
         torch.manual_seed(0)
         layers = [nn.Conv2d(3, 6, 3, 2), nn.ReLU(), nn.MaxPool2d(2) if pooling else nn.Identity(), nn.Conv2d(6, 5, 3)]
         model = nn.Sequential(*layers, nn.ReLU()).eval()
-    recording = record(model, random(4, 3, 24, 24), "4")
+    recording = record_steps(model, random(4, 3, 24, 24), "4")
     signal = torch.zeros_like(recording.maps)
     signal[:, 2, 1, 1] = 1
     with torch.no_grad():

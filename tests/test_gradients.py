@@ -10,7 +10,13 @@ from captum.attr import Deconvolution, GuidedBackprop, Saliency
 from torch import nn
 from torch.nn import functional as F
 
-from cnnviz_utils.viz.gradients import RULES, channel_gradient, input_gradient, keep_strongest, pixel_maps
+from cnnviz_utils.viz.gradients import (
+    RULES,
+    channel_gradient,
+    input_gradient,
+    keep_strongest,
+    pixel_maps,
+)
 
 
 def random(*shape, seed=0):

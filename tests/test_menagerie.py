@@ -19,7 +19,14 @@ from cnnviz_utils.data.drawn import menagerie, source_plans
 from cnnviz_utils.data.drawn.animals import fit, paint
 from cnnviz_utils.data.drawn.backgrounds import BACKGROUNDS, PLACES
 from cnnviz_utils.data.drawn.bodies import NEUTRAL
-from cnnviz_utils.data.drawn.drawing import cover, ellipse, new_canvas, pieces, polygon, stroke
+from cnnviz_utils.data.drawn.drawing import (
+    cover,
+    ellipse,
+    new_canvas,
+    pieces,
+    polygon,
+    stroke,
+)
 from cnnviz_utils.data.drawn.looks import Dice, throw_look
 from cnnviz_utils.data.drawn.menagerie import (
     COATS,
@@ -298,7 +305,7 @@ def test_damaged_cache_is_drawn_again(tmp_path, damage):
         raw[-1000] ^= 255
         file.write_bytes(raw)
     else:
-        (folder / "contents.json").write_text("")
+        (folder / "splits.json").write_text("")
     assert np.array_equal(menagerie.menagerie(SMALL).train.images, good)
     assert left(tmp_path / "cache") == [folder.name]     # nothing lying about
 
@@ -349,9 +356,9 @@ def test_of_concurrent_writers_one_works_and_the_others_wait(tmp_path):
 
 def test_fingerprint_follows_the_drawing_code(monkeypatch):
     before = menagerie.menagerie(SMALL).fingerprint
-    monkeypatch.setattr(menagerie, "code_fingerprint", lambda modules: "other code")
+    monkeypatch.setattr(menagerie, "_code_fingerprint", lambda: "other code")
     assert menagerie.menagerie(SMALL).fingerprint != before
-    code = "import sys, cnnviz_utils.data.scenes; print(*(n for n in sys.modules if 'cnnviz_utils.data.' in n))"
+    code = "import sys, cnnviz_utils.data.drawn.scenes; print(*(n for n in sys.modules if 'cnnviz_utils.data.drawn.' in n))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     needed = {name.rpartition(".")[2] for name in out}      # whatever a picture is drawn with
     assert {"drawing", "species_air"} <= needed <= set(menagerie._CODE)

@@ -6,7 +6,14 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
-from cnnviz_utils.models.build import BY_HAND, TORCHVISION, build_model, count_parameters, imagenet_weights, layer_names
+from cnnviz_utils.models.build import (
+    BY_HAND,
+    TORCHVISION,
+    build_model,
+    count_parameters,
+    imagenet_weights,
+    layer_names,
+)
 from cnnviz_utils.models.freezing import freeze, learning, unfreeze
 from cnnviz_utils.models.networks import Normalise, ResNet
 

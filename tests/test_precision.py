@@ -16,7 +16,13 @@ from cnnviz_utils.models.networks import ResNet
 from cnnviz_utils.training import precision
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import fit
-from cnnviz_utils.training.precision import bfloat16_instructions, has_fast_bfloat16, kept_bytes, peak_bytes, pick_amp
+from cnnviz_utils.training.precision import (
+    bfloat16_instructions,
+    has_fast_bfloat16,
+    kept_bytes,
+    peak_bytes,
+    pick_amp,
+)
 
 HALF = ("bfloat16", "float16")
 

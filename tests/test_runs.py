@@ -18,7 +18,7 @@ from cnnviz_utils.base import paths
 from cnnviz_utils.base.settings import UsageError, convert
 from cnnviz_utils.course import lessons
 from cnnviz_utils.course import run as runs
-from cnnviz_utils.course.lessons import Parameter, parse_parameters
+from cnnviz_utils.course.lessons import parse_parameters
 from cnnviz_utils.course.records import RECORD, Claim, plain, record
 from cnnviz_utils.course.together import memory_gb, share_out
 
@@ -181,7 +181,7 @@ def started(*words: str) -> subprocess.Popen:
 def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course, asked):
     """The command as a person, or a system, starts and stops it; the lesson that waits forever is not left running."""
     lesson_file(course.folder, "02_second", PID, "time.sleep(300)")
-    script = ("import pathlib, sys\nfrom cnnviz_utils import cli, lessons, paths\n"
+    script = ("import pathlib, sys\nfrom cnnviz_utils import cli\nfrom cnnviz_utils.base import paths\nfrom cnnviz_utils.course import lessons\n"
               f"paths.course_root = lessons.course_root = lambda: pathlib.Path({str(course.folder)!r})\ncli.main()")
     out = course.folder / "out"
     command = started("-c", script, "run", "--jobs", "2", "--out", str(out))
@@ -292,7 +292,7 @@ def test_copy_never_overwrites(course, tmp_path):
     ("bee", "str", "bee"), ("7", "str", "7"), ("(1, 2)", "list", [1, 2]), ("none", "int | None", None), ("[1]", "list[int]", [1]),
 ])
 def test_values_take_the_declared_type(text, kind, expected):
-    value = convert(text, Parameter("p", kind, None, ""), "lesson")
+    value = convert(text, kind, "lesson: parameter 'p'")
     assert value == expected and type(value) is type(expected)
 
 

@@ -44,12 +44,6 @@ def test_list_split_names_what_is_missing_or_twice():
         splits.list_split(paths, {"train": ["a/1.jpg"], "test": ["a/1.jpg"]})
 
 
-def test_class_groups():
-    assert splits.class_groups(("bat", "crab", "owl"), {"land": ["bat"], "air": ["owl"]}).tolist() == [0, -1, 1]
-    with pytest.raises(ValueError, match="'bee'"):
-        splits.class_groups(("bat",), {"air": ["bee"]})
-
-
 def test_buggy_split_has_the_published_sizes_and_both_faults():
     """S0: 2,862 images; 458 for validation; a test of 572 that shrank; the last realm hardly in validation."""
     labels = np.repeat([0, 1, 2], [1168, 1066, 628])

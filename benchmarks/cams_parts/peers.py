@@ -1,4 +1,5 @@
-"""Grad-CAM as each library's manual calls it: METHODS[name](model, layer) -> (images, targets) -> maps."""
+"""Grad-CAM as each library's manual calls it: METHODS[name](model, layer) -> (images,
+targets) -> maps."""
 
 from collections.abc import Callable
 from importlib import metadata
@@ -41,18 +42,23 @@ def captum(model: nn.Module, layer: str) -> Explain:
     from captum.attr import LayerGradCam
 
     peer = LayerGradCam(model, get_layer(model, layer))
-    return lambda images, targets: peer.attribute(images, targets, relu_attributions=True)[:, 0].detach()
+    return lambda images, targets: peer.attribute(
+        images, targets, relu_attributions=True
+    )[:, 0].detach()
 
 
 def torch_cam(model: nn.Module, layer: str) -> Explain:
     from torchcam.methods import GradCAM
 
     peer = GradCAM(model, layer)
-    return lambda images, targets: peer(targets.tolist(), model(images), normalized=False)[0].detach()
+    return lambda images, targets: peer(
+        targets.tolist(), model(images), normalized=False
+    )[0].detach()
 
 
 def pytorch_grad_cam(model: nn.Module, layer: str, *, raw: bool = False) -> Explain:
-    """`raw`: the maps before it scales and enlarges them, taken on the way (its own weighted sum, rectified)."""
+    """`raw`: the maps before it scales and enlarges them, taken on the way (its own
+    weighted sum, rectified)."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
@@ -66,7 +72,10 @@ def pytorch_grad_cam(model: nn.Module, layer: str, *, raw: bool = False) -> Expl
     peer = Keeping(model=model, target_layers=[get_layer(model, layer)])
 
     def explain(images: Tensor, targets: Tensor) -> object:
-        enlarged = peer(input_tensor=images, targets=[ClassifierOutputTarget(t) for t in targets.tolist()])
+        enlarged = peer(
+            input_tensor=images,
+            targets=[ClassifierOutputTarget(t) for t in targets.tolist()],
+        )
         return torch.from_numpy(kept[0]).clamp(min=0) if raw else enlarged
 
     return explain

@@ -1,4 +1,5 @@
-"""Whose Grad-CAM is right where? Raw maps against plain autograd on a copy without any in-place operation."""
+"""Whose Grad-CAM is right where? Raw maps against plain autograd on a copy without any
+in-place operation."""
 
 import copy
 
@@ -22,7 +23,8 @@ CASES = [
 
 
 def out_of_place(model: nn.Module) -> nn.Module:
-    """A copy that computes the same with nothing in place, and no module used twice in the last block."""
+    """A copy that computes the same with nothing in place, and no module used twice in
+    the last block."""
     model = copy.deepcopy(model)
     for module in model.modules():
         if isinstance(module, nn.ReLU):
@@ -43,35 +45,57 @@ def _dense(self, x: Tensor) -> Tensor:
     return self.classifier(F.relu(self.features(x)).mean((2, 3)))
 
 
-def plain_autograd(model: nn.Module, images: Tensor, layer: str, targets: Tensor) -> Tensor:
+def plain_autograd(
+    model: nn.Module, images: Tensor, layer: str, targets: Tensor
+) -> Tensor:
     """Grad-CAM of the slow kind: the whole graph."""
     model, kept = out_of_place(model), []
     layer = layer.replace(".relu", ".last_relu")
-    get_layer(model, layer).register_forward_hook(lambda module, inputs, output: kept.append(output))
+    get_layer(model, layer).register_forward_hook(
+        lambda module, inputs, output: kept.append(output)
+    )
     score = model(images).gather(1, targets[:, None]).sum()
     gradient = torch.autograd.grad(score, kept[0])[0]
     return (gradient.mean((2, 3), keepdim=True) * kept[0]).sum(1).clamp(min=0).detach()
 
 
 def rightness(size: int = 224, batch: int = 2) -> list[dict]:
-    """A row a case: the map's maximum, and each library's largest error (or the name of its exception)."""
+    """A row a case: the map's maximum, and each library's largest error (or the name of
+    its exception)."""
     rows = []
     for name, layer, what in CASES:
         torch.manual_seed(0)
         model = getattr(torchvision.models, name)(weights=None).eval()
-        images, targets = torch.rand(batch, 3, size, size), torch.randint(1000, (batch,))
+        images, targets = (
+            torch.rand(batch, 3, size, size),
+            torch.randint(1000, (batch,)),
+        )
         expected = plain_autograd(model, images, layer, targets)
-        row = {"case": f"{name} {layer}" + (f" ({what})" if what else ""), "maximum": float(expected.max())}
+        row = {
+            "case": f"{name} {layer}" + (f" ({what})" if what else ""),
+            "maximum": float(expected.max()),
+        }
         for method in available():
             if method == "forward pass":
                 continue
             own = copy.deepcopy(model).requires_grad_(what != "frozen")
-            make = (lambda m, x: pytorch_grad_cam(m, x, raw=True)) if method == "pytorch-grad-cam" else METHODS[method]
+            make = (
+                (lambda m, x: pytorch_grad_cam(m, x, raw=True))
+                if method == "pytorch-grad-cam"
+                else METHODS[method]
+            )
             try:
                 with torch.set_grad_enabled(what != "under no_grad"):
                     maps = make(own, layer)(images, targets)
                 row[method] = float((maps - expected).abs().max())
-            except (RuntimeError, AttributeError, IndexError, TypeError, AssertionError, ValueError) as error:
+            except (
+                RuntimeError,
+                AttributeError,
+                IndexError,
+                TypeError,
+                AssertionError,
+                ValueError,
+            ) as error:
                 row[method] = type(error).__name__
         rows.append(row)
     return rows

@@ -1,0 +1,14 @@
+"""What every room stands on: files, paths, devices, settings, and looking into a
+network without a trace."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "device": ["pick_device", "shortest_seconds"],
+        "hooks": ["capture", "evaluating", "get_layer"],
+        "paths": ["cache_root", "data_root"],
+        "settings": ["UsageError"],
+    },
+)

@@ -7,7 +7,7 @@ import torch
 
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """"auto" is the GPU if there is one, else the CPU."""
+    """ "auto" is the GPU if there is one, else the CPU."""
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
@@ -18,8 +18,9 @@ def shortest_seconds(
 ) -> dict[str, float]:
     """The shortest of `repeats` times of each function, in seconds.
 
-    The shortest, because whatever else the machine does can only add to a time. The functions take turns, so that a
-    slow minute slows all of them: compare only numbers of one call.
+    The shortest, because whatever else the machine does can only add to a time. The
+    functions take turns, so that a slow minute slows all of them: compare only numbers
+    of one call.
     """
     wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     times = dict.fromkeys(functions, float("inf"))

@@ -21,10 +21,11 @@ def cached(
 ) -> Found:
     """What `read` finds in `folder`: as it is there, or made first.
 
-    `make(path)` writes files into a temporary folder beside it, which is then renamed: whoever looks sees all of it
-    or nothing. A checksum of every file is kept with them. An entry with a file missing or changed, or that `read`
-    cannot make sense of (whatever it raises), is made again. Of two processes that want the same entry one makes it
-    and the other waits.
+    `make(path)` writes files into a temporary folder beside it, which is then renamed:
+    whoever looks sees all of it or nothing. A checksum of every file is kept with them.
+    An entry with a file missing or changed, or that `read` cannot make sense of
+    (whatever it raises), is made again. Of two processes that want the same entry one
+    makes it and the other waits.
 
     Raises OSError where it cannot be written, or not be read back.
     """
@@ -37,7 +38,9 @@ def cached(
                     make(work)
                     (work / SUMS).write_text(json.dumps(_checksums(work)))
                 if not _whole(folder):
-                    raise OSError(f"what was written to {folder} cannot be read back: is the disk full or damaged?")
+                    raise OSError(
+                        f"what was written to {folder} cannot be read back: is the disk full or damaged?"
+                    )
                 return read(folder)
     return found[0]
 
@@ -46,7 +49,8 @@ def _attempt(folder: Path, read: Callable[[Path], Found]) -> tuple[Found] | None
     """(what was found,), or None where the entry is missing or damaged in any way."""
     try:
         return (read(folder),) if _whole(folder) else None
-    except Exception:  # readers of all kinds of files raise all kinds of errors; the remedy is the same
+    # readers of all kinds of files raise all kinds of errors; the remedy is the same
+    except Exception:
         return None
 
 
@@ -59,8 +63,13 @@ def _whole(folder: Path) -> bool:
 
 
 def _checksums(folder: Path) -> dict[str, int]:
-    """CRC-32 of every file: enough to notice a torn or damaged one, at the speed of reading it."""
-    return {file.name: _crc32(file) for file in sorted(folder.iterdir()) if file.name != SUMS}
+    """CRC-32 of every file: enough to notice a torn or damaged one, at the speed of
+    reading it."""
+    return {
+        file.name: _crc32(file)
+        for file in sorted(folder.iterdir())
+        if file.name != SUMS
+    }
 
 
 def _crc32(file: Path) -> int:
@@ -73,7 +82,8 @@ def _crc32(file: Path) -> int:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes `folder`. The lock is a file beside it, and is freed when its holder ends, however.
+    """One process at a time makes `folder`. The lock is a file beside it, and is freed
+    when its holder ends, however.
 
     What an earlier holder left unfinished when it was killed is removed.
     """
@@ -88,11 +98,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into. It takes `folder`'s name, and its place, at the end; after an error it is gone."""
+    """An empty folder to write into. It takes `folder`'s name, and its place, at the
+    end; after an error it is gone."""
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield work
-        work.chmod(0o777 & ~_umask())  # mkdtemp's folders are private, a cache may be shared
+        # mkdtemp's folders are private, a cache may be shared
+        work.chmod(0o777 & ~_umask())
         if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
         else:
@@ -109,7 +121,8 @@ def _umask() -> int:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A text file that is either all there or as it was before; folders are made as needed."""
+    """A text file that is either all there or as it was before; folders are made as
+    needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

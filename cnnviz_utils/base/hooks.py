@@ -1,4 +1,5 @@
-"""Look inside a network and leave no trace: modes, hooks and `.grad` are afterwards as before."""
+"""Look inside a network and leave no trace: modes, hooks and `.grad` are afterwards as
+before."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,13 +16,16 @@ def get_layer(model: nn.Module, name: str) -> nn.Module:
     layers = dict(model.named_modules())
     if name not in layers or not name:
         known = ", ".join(n for n in layers if n)
-        raise KeyError(f"{type(model).__name__} has no layer {name!r}; its layers: {known}")
+        raise KeyError(
+            f"{type(model).__name__} has no layer {name!r}; its layers: {known}"
+        )
     return layers[name]
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode (BatchNorm's running statistics, no dropout) inside, every module's own mode afterwards."""
+    """Evaluation mode (BatchNorm's running statistics, no dropout) inside, every
+    module's own mode afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -33,20 +37,26 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 @contextmanager
 def capture(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Keep the outputs of named layers: `with capture(model, ["stage3"]) as maps: model(x)`.
+    """Keep the outputs of named layers: `with capture(model, ["stage3"]) as maps:
+    model(x)`.
 
-    Afterwards `maps["stage3"]` is a clone of the layer's last output, (N, C, h, w) for a convolution. The
-    clone matters: an in-place operation behind the layer (`nn.ReLU(inplace=True)`) would otherwise rewrite it.
-    Still attached to the graph when gradients are on.
+    Afterwards `maps["stage3"]` is a clone of the layer's last output, (N, C, h, w) for
+    a convolution. The clone matters: an in-place operation behind the layer
+    (`nn.ReLU(inplace=True)`) would otherwise rewrite it. Still attached to the graph
+    when gradients are on.
     """
     maps: dict[str, Tensor] = {}
     handles = []
     try:
         for name in layers:
+
             def keep(_module, _inputs, output, name=name):
                 if not isinstance(output, Tensor):
-                    raise ValueError(f"layer {name!r} gives {type(output).__name__}, not one tensor")
+                    raise ValueError(
+                        f"layer {name!r} gives {type(output).__name__}, not one tensor"
+                    )
                 maps[name] = output.clone()
+
             handles.append(get_layer(model, name).register_forward_hook(keep))
         yield maps
     finally:

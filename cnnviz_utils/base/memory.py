@@ -7,11 +7,14 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 
-def kept_tensors(run: Callable[[], object], without: Iterable[Tensor] = ()) -> list[Tensor]:
-    """The tensors that a forward pass (`run`) keeps for the backward pass, one for each piece of memory.
+def kept_tensors(
+    run: Callable[[], object], without: Iterable[Tensor] = ()
+) -> list[Tensor]:
+    """The tensors that a forward pass (`run`) keeps for the backward pass, one for each
+    piece of memory.
 
-    Those that lie in the memory of the tensors `without` (weights, images) are left out. Works on the "meta" device
-    too, where nothing is computed.
+    Those that lie in the memory of the tensors `without` (weights, images) are left
+    out. Works on the "meta" device too, where nothing is computed.
     """
     left_out = {tensor.untyped_storage()._cdata for tensor in without}
     kept: dict[int, Tensor] = {}
@@ -19,7 +22,8 @@ def kept_tensors(run: Callable[[], object], without: Iterable[Tensor] = ()) -> l
     def keep(tensor: Tensor) -> Tensor:
         place = tensor.untyped_storage()._cdata
         if place not in left_out:
-            kept[place] = tensor.detach()  # holding it keeps its memory from being given away again
+            # holding it keeps its memory from being given away again
+            kept[place] = tensor.detach()
         return tensor
 
     with torch.enable_grad(), saved_tensors_hooks(keep, lambda tensor: tensor):

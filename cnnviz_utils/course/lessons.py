@@ -1,4 +1,5 @@
-"""The lessons on disk: their names, questions and parameters; and what may be asked of them."""
+"""The lessons on disk: their names, questions and parameters; and what may be asked of
+them."""
 
 import ast
 import io
@@ -37,20 +38,41 @@ class Lesson:
 
 
 def read_lesson(path: Path) -> Lesson:
-    """Raises UsageError if the notebook has not exactly one cell tagged "parameters" of annotated literals."""
+    """Raises UsageError if the notebook has not exactly one cell tagged "parameters" of
+    annotated literals."""
     notebook = nbformat.read(path, as_version=4)
-    cells = [c for c in notebook.cells if "parameters" in c.metadata.get("tags", []) and c.cell_type == "code"]
+    cells = [
+        c
+        for c in notebook.cells
+        if "parameters" in c.metadata.get("tags", []) and c.cell_type == "code"
+    ]
     if len(cells) != 1:
-        raise UsageError(f"{path.name} has {len(cells)} cells tagged 'parameters', it needs exactly one")
-    heading = next((line for c in notebook.cells if c.cell_type == "markdown" for line in c.source.splitlines()
-                    if line.startswith("# ")), f"# {path.stem}")
-    return Lesson(path, heading.removeprefix("# "), parse_parameters(cells[0].source, path.name))
+        raise UsageError(
+            f"{path.name} has {len(cells)} cells tagged 'parameters', it needs exactly one"
+        )
+    heading = next(
+        (
+            line
+            for c in notebook.cells
+            if c.cell_type == "markdown"
+            for line in c.source.splitlines()
+            if line.startswith("# ")
+        ),
+        f"# {path.stem}",
+    )
+    return Lesson(
+        path, heading.removeprefix("# "), parse_parameters(cells[0].source, path.name)
+    )
 
 
 def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
-    """The parameters of a cell's source. Raises UsageError for a line that is no annotated literal."""
-    comments = {token.start[0]: token.string.lstrip("# ") for token in
-                tokenize.generate_tokens(io.StringIO(source + "\n").readline) if token.type == tokenize.COMMENT}
+    """The parameters of a cell's source. Raises UsageError for a line that is no
+    annotated literal."""
+    comments = {
+        token.start[0]: token.string.lstrip("# ")
+        for token in tokenize.generate_tokens(io.StringIO(source + "\n").readline)
+        if token.type == tokenize.COMMENT
+    }
     found = {}
     for node in ast.parse(source).body:
         try:
@@ -58,83 +80,127 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
                 raise ValueError
             name, value = node.target.id, ast.literal_eval(node.value)
         except (ValueError, AttributeError):
-            raise UsageError(f"{where}: line {node.lineno} of the parameters cell is not `name: type = literal`") from None
-        found[name] = Parameter(name, ast.unparse(node.annotation), value, comments.get(node.end_lineno, ""))
+            raise UsageError(
+                f"{where}: line {node.lineno} of the parameters cell is not `name: type = literal`"
+            ) from None
+        found[name] = Parameter(
+            name, ast.unparse(node.annotation), value, comments.get(node.end_lineno, "")
+        )
     return found
 
 
 def value_for(parameter: Parameter, value: object, lesson: str) -> object:
-    """A value, or its text from the command line, as the parameter's type. Raises UsageError if it does not fit."""
+    """A value, or its text from the command line, as the parameter's type. Raises
+    UsageError if it does not fit."""
     return convert(value, parameter.kind, f"{lesson}: parameter {parameter.name!r}")
 
 
 def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
     """Every lesson by name, in order."""
     folder = folder or course_root() / "notebooks"
-    return {path.stem: read_lesson(path) for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
+    return {
+        path.stem: read_lesson(path)
+        for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+    }
 
 
 def choose(wanted: list[str], lessons: dict[str, Lesson]) -> list[Lesson]:
-    """Lessons by number ("2", "02"), name or a part of it that only one has; all of them if none is wanted."""
+    """Lessons by number ("2", "02"), name or a part of it that only one has; all of
+    them if none is wanted."""
     if not wanted:
         return list(lessons.values())
     chosen = []
     for word in wanted:
         stem = word.removesuffix(".ipynb").rsplit("/", 1)[-1]
         number = f"{int(stem):02d}_" if stem.isdigit() else None
-        hits = [n for n in lessons if n == stem] or [n for n in lessons if (n.startswith(number) if number else stem in n)]
+        hits = [n for n in lessons if n == stem] or [
+            n for n in lessons if (n.startswith(number) if number else stem in n)
+        ]
         if len(hits) != 1:
-            raise UsageError(f"no lesson is called {word!r}" + nearest(word, lessons) if not hits
-                             else f"{word!r} could be {' or '.join(hits)}: say more")
+            raise UsageError(
+                f"no lesson is called {word!r}" + nearest(word, lessons)
+                if not hits
+                else f"{word!r} could be {' or '.join(hits)}: say more"
+            )
         chosen.append(lessons[hits[0]])
     return [lesson for i, lesson in enumerate(chosen) if lesson not in chosen[:i]]
 
 
-def read_profile(name: str, lessons: dict[str, Lesson], folder: Path | None = None) -> dict[str, dict]:
-    """Each lesson's parameters under a profile, checked. Raises UsageError for anything that does not fit."""
+def read_profile(
+    name: str, lessons: dict[str, Lesson], folder: Path | None = None
+) -> dict[str, dict]:
+    """Each lesson's parameters under a profile, checked. Raises UsageError for anything
+    that does not fit."""
     folder = folder or course_root() / "profiles"
     path = folder / f"{name}.yaml"
     if not path.is_file():
-        raise UsageError(f"no profile is called {name!r}" + nearest(name, [p.stem for p in sorted(folder.glob("*.yaml"))]))
+        raise UsageError(
+            f"no profile is called {name!r}"
+            + nearest(name, [p.stem for p in sorted(folder.glob("*.yaml"))])
+        )
     content = yaml.safe_load(path.read_text()) or {}
     if unknown := set(content) - {"description", "all", "lessons"}:
-        raise UsageError(f"{path.name} has an entry {sorted(unknown)[0]!r}"
-                         + nearest(sorted(unknown)[0], ("description", "all", "lessons")))
+        raise UsageError(
+            f"{path.name} has an entry {sorted(unknown)[0]!r}"
+            + nearest(sorted(unknown)[0], ("description", "all", "lessons"))
+        )
     result: dict[str, dict] = {lesson: {} for lesson in lessons}
     for key, value in (content.get("all") or {}).items():
         holders = [lesson for lesson in lessons.values() if key in lesson.parameters]
         if not holders:
             raise UsageError(f"{path.name}: no lesson has a parameter {key!r}")
         for lesson in holders:
-            result[lesson.name][key] = value_for(lesson.parameters[key], value, lesson.name)
+            result[lesson.name][key] = value_for(
+                lesson.parameters[key], value, lesson.name
+            )
     for name_, own in (content.get("lessons") or {}).items():
         if name_ not in lessons:
-            raise UsageError(f"{path.name}: no lesson is called {name_!r}" + nearest(name_, lessons))
+            raise UsageError(
+                f"{path.name}: no lesson is called {name_!r}" + nearest(name_, lessons)
+            )
         for key, value in (own or {}).items():
-            result[name_][key] = value_for(known_parameter(lessons[name_], key), value, name_)
+            result[name_][key] = value_for(
+                known_parameter(lessons[name_], key), value, name_
+            )
     return result
 
 
 def known_parameter(lesson: Lesson, key: str) -> Parameter:
     """The lesson's parameter of that name. Raises UsageError with the nearest name."""
     if key not in lesson.parameters:
-        raise UsageError(f"{lesson.name} has no parameter {key!r}" + nearest(key, lesson.parameters))
+        raise UsageError(
+            f"{lesson.name} has no parameter {key!r}" + nearest(key, lesson.parameters)
+        )
     return lesson.parameters[key]
 
 
-def plan(chosen: list[Lesson], profile: str, given: dict[str, object], lessons: dict[str, Lesson]) -> dict[str, dict]:
-    """All parameters of each chosen lesson: its own, over them the profile's, over them the given ones.
+def plan(
+    chosen: list[Lesson],
+    profile: str,
+    given: dict[str, object],
+    lessons: dict[str, Lesson],
+) -> dict[str, dict]:
+    """All parameters of each chosen lesson: its own, over them the profile's, over them
+    the given ones.
 
     A given parameter goes to every chosen lesson that has it; UsageError if none has.
     """
     from_profile = read_profile(profile, lessons)
     for key in given:
         if not any(key in lesson.parameters for lesson in chosen):
-            every = dict.fromkeys(name for lesson in chosen for name in lesson.parameters)
-            raise UsageError(f"no chosen lesson has a parameter {key!r}" + nearest(key, every))
+            every = dict.fromkeys(
+                name for lesson in chosen for name in lesson.parameters
+            )
+            raise UsageError(
+                f"no chosen lesson has a parameter {key!r}" + nearest(key, every)
+            )
     result = {}
     for lesson in chosen:
         own = {name: p.value for name, p in lesson.parameters.items()}
-        mine = {k: value_for(lesson.parameters[k], v, lesson.name) for k, v in given.items() if k in lesson.parameters}
+        mine = {
+            k: value_for(lesson.parameters[k], v, lesson.name)
+            for k, v in given.items()
+            if k in lesson.parameters
+        }
         result[lesson.name] = own | from_profile[lesson.name] | mine
     return result

@@ -1,8 +1,10 @@
 """The process that runs one notebook, and its kernel.
 
-Importing torch and what goes with it takes ten seconds and is the same for every lesson. On Linux it is done once, in a
-process that then forks for each lesson (multiprocessing's fork server, which begins with `preload`) and again for its
-kernel, which so begins with everything imported. Not where there is a GPU: a fork must not meet CUDA.
+Importing torch and what goes with it takes ten seconds and is the same for every
+lesson. On Linux it is done once, in a process that then forks for each lesson
+(multiprocessing's fork server, which begins with `preload`) and again for its kernel,
+which so begins with everything imported. Not where there is a GPU: a fork must not meet
+CUDA.
 """
 
 import atexit
@@ -16,7 +18,8 @@ from pathlib import Path
 
 
 def warm_up() -> None:
-    """Start the process that lessons may be forked from, if it is not there yet: it imports while the caller does, too."""
+    """Start the process that lessons may be forked from, if it is not there yet: it
+    imports while the caller does, too."""
     if sys.platform == "linux":
         from multiprocessing import forkserver
 
@@ -29,14 +32,19 @@ def headings(cells) -> list[str]:
     current, result = "", []
     for cell in cells:
         if cell.cell_type == "markdown":
-            lines = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
+            lines = [
+                line.lstrip("# ")
+                for line in cell.source.splitlines()
+                if line.startswith("#")
+            ]
             current = lines[-1] if lines else current
         result.append(current)
     return result
 
 
 class WaitingKernel:
-    """A fork of this process that becomes a kernel when `launch` tells it to; where nobody does, it ends with us.
+    """A fork of this process that becomes a kernel when `launch` tells it to; where
+    nobody does, it ends with us.
 
     To jupyter_client it is what `subprocess.Popen` would be.
     """
@@ -45,16 +53,28 @@ class WaitingKernel:
 
     def __init__(self, threads: int | None):
         ours, theirs = multiprocessing.Pipe()
-        self.orders, self.process = ours, multiprocessing.get_context("fork").Process(target=become_kernel,
-                                                                                      args=(theirs, ours, threads))
+        self.orders, self.process = (
+            ours,
+            multiprocessing.get_context("fork").Process(
+                target=become_kernel, args=(theirs, ours, threads)
+            ),
+        )
         self.process.start()
         theirs.close()
         self.pid = self.process.pid
 
-    def launch(self, command: list[str], cwd: str | None = None, env: dict | None = None, **_) -> "WaitingKernel":
-        """In place of `jupyter_client.launcher.launch_kernel`. command: python ... -m ipykernel_launcher, and arguments."""
-        self.orders.recv()  # it leads its own process group by now, which jupyter_client will kill
-        arguments = [*command[command.index("-m") + 2:], f"--IPKernelApp.parent_handle={os.getpid()}"]  # it ends if we do
+    def launch(
+        self, command: list[str], cwd: str | None = None, env: dict | None = None, **_
+    ) -> "WaitingKernel":
+        """In place of `jupyter_client.launcher.launch_kernel`. command: python ... -m
+        ipykernel_launcher, and arguments."""
+        # it leads its own process group by now, which jupyter_client will kill
+        self.orders.recv()
+        # it ends if we do
+        arguments = [
+            *command[command.index("-m") + 2 :],
+            f"--IPKernelApp.parent_handle={os.getpid()}",
+        ]
         self.orders.send((arguments, cwd or os.getcwd(), env or dict(os.environ)))
         return self
 
@@ -75,7 +95,9 @@ class WaitingKernel:
         self.process.kill()
 
 
-def become_kernel(orders: Connection, other_end: Connection, threads: int | None) -> None:
+def become_kernel(
+    orders: Connection, other_end: Connection, threads: int | None
+) -> None:
     """Wait for a kernel's arguments, folder and environment, then be that kernel."""
     import torch
     from ipykernel.kernelapp import IPKernelApp
@@ -97,12 +119,16 @@ def become_kernel(orders: Connection, other_end: Connection, threads: int | None
     try:
         IPKernelApp.launch_instance(argv=arguments)
     finally:
-        atexit._run_exitfuncs()  # what a lesson left to be done at the end; a fork is ended without
+        # what a lesson left to be done at the end; a fork is ended without
+        atexit._run_exitfuncs()
 
 
 def main(say: Connection, order: dict) -> None:
-    """Run the notebook of an order. Says ("cell", "12/40 Heading") before every cell, at last ("end", what went wrong)."""
-    if hasattr(os, "setsid"):  # Ctrl-C would reach us before the one who waits for us: we are told to stop by a signal
+    """Run the notebook of an order. Says ("cell", "12/40 Heading") before every cell,
+    at last ("end", what went wrong)."""
+    # Ctrl-C would reach us before the one who waits for us: we are told to stop by a
+    # signal
+    if hasattr(os, "setsid"):
         os.setsid()
     quiet = os.open(os.devnull, os.O_RDWR)
     os.dup2(quiet, 1)
@@ -114,13 +140,15 @@ def main(say: Connection, order: dict) -> None:
         say.send(("end", execute(order, lambda text: say.send(("cell", text)), kernel)))
     finally:
         if kernel:
-            kernel.kill()  # had it not ended, or never been told to start, we would wait for it
+            # had it not ended, or never been told to start, we would wait for it
+            kernel.kill()
 
 
 def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
     """Papermill; returns what went wrong in one sentence, or ""."""
     warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)  # without socket files, a line about unencrypted TCP at every kernel's start
+    # without socket files, a line about unencrypted TCP at every kernel's start
+    logging.disable(logging.WARNING)
     import papermill
     from jupyter_client.kernelspec import NoSuchKernel
     from jupyter_client.provisioning import local_provisioner
@@ -129,24 +157,41 @@ def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # papermill reports progress only as a bar on stderr: tell the parent before every cell instead
+    # papermill reports progress only as a bar on stderr: tell the parent before every
+    # cell instead
     execute_cell = PapermillNotebookClient.execute_cell
 
     def telling(self, cell, cell_index, *args, **kwargs):
         if cell.cell_type == "code" and cell.source.strip():
-            tell(f"{cell_index + 1}/{len(self.nb.cells)} {headings(self.nb.cells)[cell_index]}")
+            tell(
+                f"{cell_index + 1}/{len(self.nb.cells)} {headings(self.nb.cells)[cell_index]}"
+            )
         return execute_cell(self, cell, cell_index, *args, **kwargs)
 
     PapermillNotebookClient.execute_cell = telling
     if kernel:
         local_provisioner.launch_kernel = kernel.launch
-    # files for sockets where the system has them: a free port can be taken by another lesson before the kernel opens it
-    sockets = Config() if sys.platform == "win32" else Config(KernelManager={"transport": "ipc", "ip": order["sockets"]})
+    # files for sockets where the system has them: a free port can be taken by another
+    # lesson before the kernel opens it
+    sockets = (
+        Config()
+        if sys.platform == "win32"
+        else Config(KernelManager={"transport": "ipc", "ip": order["sockets"]})
+    )
     try:
-        papermill.execute_notebook(order["source"], order["target"], parameters=order["parameters"], progress_bar=False,
-                                   log_output=False, cwd=str(Path(order["source"]).parent), kernel_name="python3",
-                                   execution_timeout=order["timeout"], start_timeout=120, autosave_cell_every=0,
-                                   config=sockets)
+        papermill.execute_notebook(
+            order["source"],
+            order["target"],
+            parameters=order["parameters"],
+            progress_bar=False,
+            log_output=False,
+            cwd=str(Path(order["source"]).parent),
+            kernel_name="python3",
+            execution_timeout=order["timeout"],
+            start_timeout=120,
+            autosave_cell_every=0,
+            config=sockets,
+        )
     except PapermillExecutionError as error:
         first = str(error.evalue).strip().splitlines() or [""]
         return f"cell {error.cell_index + 1} raised {error.ename}: {first[0][:300]}"
@@ -155,7 +200,9 @@ def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
     except CellTimeoutError:
         return f"a cell took longer than {order['timeout']} seconds and was stopped: --timeout allows more"
     except NoSuchKernel:
-        return "there is no kernel called python3: install ipykernel into this environment"
+        return (
+            "there is no kernel called python3: install ipykernel into this environment"
+        )
     except Exception as error:  # nobody sees a traceback of this process
         return f"{type(error).__name__}: {error}"
     return ""

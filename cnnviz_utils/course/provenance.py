@@ -1,4 +1,5 @@
-"""Where a result comes from: versions, processor, commit. No names of people, machines or folders."""
+"""Where a result comes from: versions, processor, commit. No names of people, machines
+or folders."""
 
 import platform
 import subprocess
@@ -11,11 +12,19 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill")
 
 
 def processor(threads: int | None = None) -> str:
-    """The CPU's model with the threads computed with (by default this process's), and the GPU's if there is one."""
+    """The CPU's model with the threads computed with (by default this process's), and
+    the GPU's if there is one."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
-            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
+            name = next(
+                (
+                    line.split(":", 1)[1].strip()
+                    for line in file
+                    if line.startswith("model name")
+                ),
+                name,
+            )
     except OSError:
         pass
     import torch
@@ -25,25 +34,37 @@ def processor(threads: int | None = None) -> str:
 
 
 def commit() -> str:
-    """The checkout's commit, "+changes" if files differ from it, "" outside a checkout."""
+    """The checkout's commit, "+changes" if files differ from it, "" outside a
+    checkout."""
     if CHECKOUT is None:
         return ""
-    git = lambda *words: subprocess.run(["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True)
+    git = lambda *words: subprocess.run(
+        ["git", "-C", str(CHECKOUT), *words], capture_output=True, text=True, check=True
+    )
     try:
         changed = git("status", "--porcelain", "--untracked-files=no").stdout.strip()
-        return git("rev-parse", "--short=12", "HEAD").stdout.strip() + ("+changes" if changed else "")
+        return git("rev-parse", "--short=12", "HEAD").stdout.strip() + (
+            "+changes" if changed else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
 
 
 def provenance(threads: int | None = None) -> dict[str, str]:
-    """Everything by name, as text. threads: how many were computed with, if not as many as this process has."""
+    """Everything by name, as text. threads: how many were computed with, if not as many
+    as this process has."""
+
     def installed(package: str) -> str:
         try:
             return version(package)
         except PackageNotFoundError:
             return "not installed"
 
-    return {"cnnviz": __version__, "commit": commit(), "python": platform.python_version(),
-            **{package: installed(package) for package in PACKAGES}, "processor": processor(threads),
-            "system": platform.system()}
+    return {
+        "cnnviz": __version__,
+        "commit": commit(),
+        "python": platform.python_version(),
+        **{package: installed(package) for package in PACKAGES},
+        "processor": processor(threads),
+        "system": platform.system(),
+    }

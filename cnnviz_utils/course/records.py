@@ -1,7 +1,9 @@
-"""What a lesson leaves besides pictures: its metrics and its claims, shown as a table and carried in the notebook."""
+"""What a lesson leaves besides pictures: its metrics and its claims, shown as a table
+and carried in the notebook."""
 
 import html
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from numbers import Number
 
@@ -12,11 +14,44 @@ RECORD = "application/vnd.cnnviz.record+json"
 
 @dataclass(frozen=True)
 class Claim:
-    """A sentence that a lesson stands for, the numbers that speak for or against it, and whether they bear it out."""
+    """A sentence that a lesson stands for, and whether the numbers bear it out.
+
+    evidence: the numbers that speak for or against it, in words. As the last value of a
+    cell it shows itself, with a tick or a cross.
+    """
 
     claim: str
     evidence: str
     holds: bool
+
+    @property
+    def verdict(self) -> str:
+        return "holds" if self.holds else "does not hold"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict[str, str]:
+        mark = "✓" if self.holds else "✗"
+        claim, evidence = html.escape(self.claim), html.escape(self.evidence)
+        kind = self.verdict.replace(" ", "-")
+        return {
+            "text/plain": f"{self.verdict}: {self.claim} ({self.evidence})",
+            "text/html": f'<p class="claim {kind}"><strong>{mark} {self.verdict}</strong> '
+            f"{claim} <small>{evidence}</small></p>",
+        }
+
+
+_made: dict[
+    str, Claim
+] = {}  # the claims of this kernel's lesson, by sentence, in order
+
+
+def claim(sentence: str, evidence: object, holds: object) -> Claim:
+    """Make a claim beside the result that it is about; `record` collects them.
+
+    evidence: text, or anything that says itself as text. holds: anything true or false.
+    The same sentence again (a cell that is run twice) replaces the earlier claim.
+    """
+    _made[sentence] = Claim(sentence, str(evidence), bool(holds))
+    return _made[sentence]
 
 
 def plain(value):
@@ -34,18 +69,36 @@ def plain(value):
         return value
     if isinstance(value, Number):
         return float(value) if math.isfinite(value) else None
-    raise TypeError(f"a metric is a number, a text, or lists and dicts of them, not {type(value).__name__}")
+    raise TypeError(
+        f"a metric is a number, a text, or lists and dicts of them, not {type(value).__name__}"
+    )
 
 
-def record(lesson: str, metrics: dict, claims: list[Claim]) -> None:
-    """Show the claims as a table and store them with the metrics in the cell's output, where `cnnviz run` finds them."""
-    content = {"lesson": lesson, "metrics": plain(metrics),
-               "claims": [asdict(claim) | {"holds": bool(claim.holds)} for claim in claims]}
-    word = lambda claim: "holds" if claim.holds else "does not hold"
-    rows = "".join(
-        f'<tr class="{word(c).replace(" ", "-")}"><td>{html.escape(c.claim)}</td><td>{html.escape(c.evidence)}</td>'
-        f"<td><strong>{'✓' if c.holds else '✗'} {word(c)}</strong></td></tr>" for c in claims)
-    table = (f'<table class="claims"><thead><tr><th>Claim</th><th>Evidence</th><th>Result</th></tr></thead>'
-             f"<tbody>{rows}</tbody></table>")
-    text = "\n".join(f"{word(c)}: {c.claim} ({c.evidence})" for c in claims)
-    publish_display_data({RECORD: content, "text/html": table, "text/plain": text})
+def record(lesson: str, metrics: dict, claims: Sequence[Claim] | None = None) -> None:
+    """Show the claims as a table, and store them with the metrics in the cell's output.
+
+    claims: by default those that were made with `claim` in this kernel. `cnnviz run`
+    finds them there, and writes them into metrics.json and onto the page.
+    """
+    claims = list(_made.values()) if claims is None else list(claims)
+    content = {
+        "lesson": lesson,
+        "metrics": plain(metrics),
+        "claims": [asdict(claim) for claim in claims],
+    }
+    rows = "".join(_row(claim) for claim in claims)
+    heads = "<tr><th>Claim</th><th>Evidence</th><th>Result</th></tr>"
+    table = f'<table class="claims"><thead>{heads}</thead><tbody>{rows}</tbody></table>'
+    lines = [f"{c.verdict}: {c.claim} ({c.evidence})" for c in claims]
+    publish_display_data(
+        {RECORD: content, "text/html": table, "text/plain": "\n".join(lines)}
+    )
+
+
+def _row(claim: Claim) -> str:
+    mark = "✓" if claim.holds else "✗"
+    return (
+        f'<tr class="{claim.verdict.replace(" ", "-")}">'
+        f"<td>{html.escape(claim.claim)}</td><td>{html.escape(claim.evidence)}</td>"
+        f"<td><strong>{mark} {claim.verdict}</strong></td></tr>"
+    )

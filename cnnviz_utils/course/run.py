@@ -1,7 +1,8 @@
-"""Run lessons without a person: each in a process of its own, its pages written only when it ran whole.
+"""Run lessons without a person: each in a process of its own, its pages written only
+when it ran whole.
 
-Exit codes: 0 every lesson ran and (quick profile) every claim holds; 1 a claim does not hold; 2 something asked for
-does not exist; 3 a lesson failed; 130 interrupted.
+Exit codes: 0 every lesson ran and (quick profile) every claim holds; 1 a claim does not
+hold; 2 something asked for does not exist; 3 a lesson failed; 130 interrupted.
 """
 
 import json
@@ -27,7 +28,8 @@ CELL_TIMEOUT = 1800  # seconds; a cell that takes longer is stopped
 
 
 class LessonFailed(RuntimeError):
-    """A lesson did not run to its end; the message says where and why in one sentence."""
+    """A lesson did not run to its end; the message says where and why in one
+    sentence."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +47,37 @@ class Run:
 
 
 class Children:
-    """The processes that run lessons at the moment, so that all of them can be stopped at once."""
+    """The processes that run lessons at the moment, so that all of them can be stopped
+    at once."""
 
     def __init__(self) -> None:
         self.running: set[multiprocessing.Process] = set()
         self.stopped = False
 
     def stop(self) -> None:
-        """End them; what they had begun is dropped. A child that starts later ends at once."""
+        """End them; what they had begun is dropped. A child that starts later ends at
+        once."""
         self.stopped = True
         for process in list(self.running):
             process.terminate()
 
 
-def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quick", timeout: int = CELL_TIMEOUT,
-               threads: int | None = None, children: Children | None = None,
-               progress: Callable[[str], None] = lambda line: None) -> Run:
-    """Run one lesson with these parameters (checked by `lessons.plan`) and leave OUT/LESSON.ipynb, .html and
-    .metrics.json, each written whole or not at all. threads: how many it may compute with, by default one a core.
+def run_lesson(
+    lesson: Lesson,
+    parameters: dict,
+    out: Path,
+    profile: str = "quick",
+    timeout: int = CELL_TIMEOUT,
+    threads: int | None = None,
+    children: Children | None = None,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Run:
+    """Run one lesson with these parameters (checked by `lessons.plan`) and leave
+    OUT/LESSON.ipynb, .html and .metrics.json, each written whole or not at all.
+    threads: how many it may compute with, by default one a core.
 
-    Raises LessonFailed; the notebook as far as it came is kept as OUT/LESSON.failed.ipynb.
+    Raises LessonFailed; the notebook as far as it came is kept as
+    OUT/LESSON.failed.ipynb.
     """
     from cnnviz_utils.course.report import write_page
 
@@ -73,12 +86,20 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
     started = time.time()
     with tempfile.TemporaryDirectory(prefix=".run-", dir=out) as folder:
         work = Path(folder) / f"{lesson.name}.ipynb"
-        changed = {k: v for k, v in parameters.items() if v != lesson.parameters[k].value}
+        changed = {
+            k: v for k, v in parameters.items() if v != lesson.parameters[k].value
+        }
         children = children or Children()
-        problem = _execute(lesson.path, work, changed, timeout, progress, children, threads)
+        problem = _execute(
+            lesson.path, work, changed, timeout, progress, children, threads
+        )
         if children.stopped:
             raise LessonFailed(f"{lesson.name}: interrupted")
-        notebook = nbformat.read(work, as_version=4) if work.is_file() and work.stat().st_size else None
+        notebook = (
+            nbformat.read(work, as_version=4)
+            if work.is_file() and work.stat().st_size
+            else None
+        )
         problem = problem or check_whole(notebook)
         if problem:
             if notebook is not None:
@@ -87,37 +108,69 @@ def run_lesson(lesson: Lesson, parameters: dict, out: Path, profile: str = "quic
             raise LessonFailed(f"{lesson.name}: {problem}")
         found = find_record(notebook)
         facts = provenance(threads) | {
-            "profile": profile, "seconds": round(time.time() - started, 1),
+            "profile": profile,
+            "seconds": round(time.time() - started, 1),
             "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
-            "data": found["metrics"].get("data_fingerprint", "not recorded")}
-        metrics = {"lesson": lesson.name, "title": lesson.title, "parameters": parameters, "changed": sorted(changed),
-                   "provenance": facts, "metrics": found["metrics"], "claims": found["claims"]}
+            "data": found["metrics"].get("data_fingerprint", "not recorded"),
+        }
+        metrics = {
+            "lesson": lesson.name,
+            "title": lesson.title,
+            "parameters": parameters,
+            "changed": sorted(changed),
+            "provenance": facts,
+            "metrics": found["metrics"],
+            "claims": found["claims"],
+        }
         (Path(folder) / "metrics.json").write_text(json.dumps(metrics, indent=1))
         write_page(notebook, Path(folder) / "page.html", metrics)
-        for source, target in ((work, final), (Path(folder) / "page.html", out / f"{lesson.name}.html"),
-                               (Path(folder) / "metrics.json", out / f"{lesson.name}.metrics.json")):
+        for source, target in (
+            (work, final),
+            (Path(folder) / "page.html", out / f"{lesson.name}.html"),
+            (Path(folder) / "metrics.json", out / f"{lesson.name}.metrics.json"),
+        ):
             os.replace(source, target)
     failed.unlink(missing_ok=True)
-    return Run(lesson.name, out / f"{lesson.name}.html", time.time() - started, found["claims"])
+    return Run(
+        lesson.name, out / f"{lesson.name}.html", time.time() - started, found["claims"]
+    )
 
 
 def can_fork() -> bool:
-    """Whether lessons and their kernels are forked here from a process that has torch imported (see `child`)."""
+    """Whether lessons and their kernels are forked here from a process that has torch
+    imported (see `child`)."""
     return sys.platform == "linux" and not torch.cuda.is_available()
 
 
-def _execute(source: Path, target: Path, parameters: dict, timeout: int, progress: Callable[[str], None],
-             children: Children, threads: int | None = None) -> str:
-    """Papermill in a child process (its working folder is a process's own); returns what went wrong, or ""."""
+def _execute(
+    source: Path,
+    target: Path,
+    parameters: dict,
+    timeout: int,
+    progress: Callable[[str], None],
+    children: Children,
+    threads: int | None = None,
+) -> str:
+    """Papermill in a child process (its working folder is a process's own); returns
+    what went wrong, or ""."""
     fork = can_fork()
     context = multiprocessing.get_context("forkserver" if fork else "spawn")
     if fork:
         child.warm_up()
     settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     problem = "its process ended without a word: not enough memory?"
-    with tempfile.TemporaryDirectory(prefix="cnnviz-") as sockets:  # the system's: their paths must be short
-        order = {"source": str(source), "target": str(target), "parameters": parameters, "timeout": timeout, "fork": fork,
-                 "threads": threads, "environment": os.environ | settings, "sockets": f"{sockets}/kernel"}
+    # the system's: their paths must be short
+    with tempfile.TemporaryDirectory(prefix="cnnviz-") as sockets:
+        order = {
+            "source": str(source),
+            "target": str(target),
+            "parameters": parameters,
+            "timeout": timeout,
+            "fork": fork,
+            "threads": threads,
+            "environment": os.environ | settings,
+            "sockets": f"{sockets}/kernel",
+        }
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=child.main, args=(theirs, order))
         process.start()
@@ -144,11 +197,16 @@ def _execute(source: Path, target: Path, parameters: dict, timeout: int, progres
 
 
 def check_whole(notebook) -> str:
-    """What shows that a notebook did not run to its end, "" if nothing does. A killed kernel or a stopped cell leaves
-    a notebook that looks finished: a run counts only if every code cell was executed and no output is an error."""
+    """What shows that a notebook did not run to its end, "" if nothing does. A killed
+    kernel or a stopped cell leaves a notebook that looks finished: a run counts only if
+    every code cell was executed and no output is an error."""
     if notebook is None:
         return "no notebook was written"
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    code = [
+        cell
+        for cell in notebook.cells
+        if cell.cell_type == "code" and cell.source.strip()
+    ]
     for number, cell in enumerate(code, start=1):
         if cell.execution_count is None:
             return f"code cell {number} of {len(code)} was not executed"
@@ -161,13 +219,21 @@ def check_whole(notebook) -> str:
 
 def find_record(notebook) -> dict:
     """Metrics and claims that a lesson recorded; empty ones if it recorded nothing."""
-    found = [output.data[RECORD] for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
-             if RECORD in output.get("data", {})]
+    found = [
+        output.data[RECORD]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if RECORD in output.get("data", {})
+    ]
     return found[-1] if found else {"metrics": {}, "claims": []}
 
 
-def execute_in_place(lesson: Lesson, timeout: int = CELL_TIMEOUT, progress=lambda line: None) -> None:
-    """Run a lesson with its own parameters and store its outputs in the notebook itself, with clean metadata."""
+def execute_in_place(
+    lesson: Lesson, timeout: int = CELL_TIMEOUT, progress=lambda line: None
+) -> None:
+    """Run a lesson with its own parameters and store its outputs in the notebook
+    itself, with clean metadata."""
     with tempfile.TemporaryDirectory(prefix=".run-", dir=lesson.path.parent) as folder:
         work = Path(folder) / lesson.path.name
         problem = _execute(lesson.path, work, {}, timeout, progress, Children())
@@ -181,9 +247,19 @@ def execute_in_place(lesson: Lesson, timeout: int = CELL_TIMEOUT, progress=lambd
 
 
 def clean_metadata(notebook) -> None:
-    """Leave what a reader needs: the kernel's name, tags, alt texts. Times, paths and widget states go."""
-    notebook.metadata = nbformat.from_dict({
-        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-        "language_info": {"name": "python"}})
+    """Leave what a reader needs: the kernel's name, tags, alt texts. Times, paths and
+    widget states go."""
+    notebook.metadata = nbformat.from_dict(
+        {
+            "kernelspec": {
+                "display_name": "Python 3",
+                "language": "python",
+                "name": "python3",
+            },
+            "language_info": {"name": "python"},
+        }
+    )
     for cell in notebook.cells:
-        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in ("tags", "cnnviz") and v})
+        cell.metadata = nbformat.from_dict(
+            {k: v for k, v in cell.metadata.items() if k in ("tags", "cnnviz") and v}
+        )

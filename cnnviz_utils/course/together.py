@@ -1,7 +1,8 @@
-"""Run several lessons, some of them at the same time, and say meanwhile what is going on.
+"""Run several lessons, some of them at the same time, and say meanwhile what is going
+on.
 
-Two lessons with a core each are done sooner than one after the other with two: much of a lesson is imports, drawing
-and small steps that use one core only.
+Two lessons with a core each are done sooner than one after the other with two: much of
+a lesson is imports, drawing and small steps that use one core only.
 """
 
 import os
@@ -17,7 +18,8 @@ from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.run import Children, LessonFailed, Run, run_lesson
 
 MOST_JOBS = 4
-GB_A_JOB = 3  # the hungriest lessons take 2.2 GB, and the reader's other programs want some too
+# the hungriest lessons take 2.2 GB, and the reader's other programs want some too
+GB_A_JOB = 3
 
 
 def memory_gb() -> float:
@@ -28,32 +30,57 @@ def memory_gb() -> float:
         return float("inf")
 
 
-def share_out(lessons: int, cores: int, memory: float, jobs: int | None = None, gpu: bool = False) -> tuple[int, int]:
-    """(lessons at a time, threads for each). memory: in GB. A GPU is not shared unless `jobs` says so."""
-    jobs = jobs or (1 if gpu else max(1, int(min(lessons, cores, MOST_JOBS, memory / GB_A_JOB))))
+def share_out(
+    lessons: int, cores: int, memory: float, jobs: int | None = None, gpu: bool = False
+) -> tuple[int, int]:
+    """(lessons at a time, threads for each). memory: in GB. A GPU is not shared unless
+    `jobs` says so."""
+    jobs = jobs or (
+        1 if gpu else max(1, int(min(lessons, cores, MOST_JOBS, memory / GB_A_JOB)))
+    )
     return jobs, max(1, cores // jobs)
 
 
-def run_lessons(chosen: list[Lesson], settings: dict[str, dict], out: Path, profile: str, timeout: int, jobs: int,
-                threads: int, progress: "Progress") -> Iterator[tuple[Lesson, Run | LessonFailed]]:
-    """Run the lessons in their order, `jobs` at a time; each with its outcome as soon as it has ended.
+def run_lessons(
+    chosen: list[Lesson],
+    settings: dict[str, dict],
+    out: Path,
+    profile: str,
+    timeout: int,
+    jobs: int,
+    threads: int,
+    progress: "Progress",
+) -> Iterator[tuple[Lesson, Run | LessonFailed]]:
+    """Run the lessons in their order, `jobs` at a time; each with its outcome as soon
+    as it has ended.
 
-    Whatever stops the caller (Ctrl-C) stops the lessons that are running; what was finished stays.
+    Whatever stops the caller (Ctrl-C) stops the lessons that are running; what was
+    finished stays.
     """
     children = Children()
 
     def one(lesson: Lesson) -> Run | LessonFailed:
         progress.start(lesson)
         try:
-            return run_lesson(lesson, settings[lesson.name], out, profile, timeout, threads, children,
-                              lambda text: progress(lesson, text))
+            return run_lesson(
+                lesson,
+                settings[lesson.name],
+                out,
+                profile,
+                timeout,
+                threads,
+                children,
+                lambda text: progress(lesson, text),
+            )
         except LessonFailed as error:
             return error
         finally:
             progress.end(lesson)
 
     with ThreadPoolExecutor(jobs) as pool:
-        running: dict[Future, Lesson] = {pool.submit(one, lesson): lesson for lesson in chosen}
+        running: dict[Future, Lesson] = {
+            pool.submit(one, lesson): lesson for lesson in chosen
+        }
         try:
             while running:
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
@@ -64,10 +91,12 @@ def run_lessons(chosen: list[Lesson], settings: dict[str, dict], out: Path, prof
 
 
 class Progress:
-    """Which cell of which lesson runs: one line that is written over on a terminal, a line a section elsewhere."""
+    """Which cell of which lesson runs: one line that is written over on a terminal, a
+    line a section elsewhere."""
 
     def __init__(self) -> None:
-        self.running: dict[str, tuple[float, str]] = {}  # lesson's number -> when it started, where it is
+        # lesson's number -> when it started, where it is
+        self.running: dict[str, tuple[float, str]] = {}
         self.lock = threading.Lock()
 
     def start(self, lesson: Lesson) -> None:
@@ -84,7 +113,10 @@ class Progress:
             if sys.stdout.isatty():
                 self._status()
             elif heading != before.partition(" ")[2]:
-                print(f"  {number}  {time.time() - started:4.0f} s  cell {text}", flush=True)
+                print(
+                    f"  {number}  {time.time() - started:4.0f} s  cell {text}",
+                    flush=True,
+                )
 
     def end(self, lesson: Lesson) -> None:
         with self.lock:
@@ -105,7 +137,9 @@ class Progress:
 
     def _status(self) -> None:
         width = (shutil.get_terminal_size().columns - 1) // max(1, len(self.running))
-        parts = [f"{number} {time.time() - started:4.0f} s {text}"[:width - 2].ljust(width)
-                 for number, (started, text) in sorted(self.running.items())]
+        parts = [
+            f"{number} {time.time() - started:4.0f} s {text}"[: width - 2].ljust(width)
+            for number, (started, text) in sorted(self.running.items())
+        ]
         sys.stdout.write("\r\033[K" + "".join(parts).rstrip())
         sys.stdout.flush()

@@ -1,0 +1,24 @@
+"""Pictures: drawn by the package or read from files, split, audited, augmented, cut
+into batches."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "augment": ["Augment", "fixed_views"],
+        "loaders": ["batches", "class_weights", "load_data"],
+        "photos.folders": ["load_images", "open_image"],
+        "sets": ["ImageSet", "Splits"],
+        "splits": [
+            "Audit",
+            "audit",
+            "buggy_split",
+            "image_hashes",
+            "list_split",
+            "near_duplicates",
+            "normalisation",
+            "stratified_split",
+        ],
+    },
+)

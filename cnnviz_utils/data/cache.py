@@ -8,11 +8,15 @@ import numpy as np
 
 from cnnviz_utils.base.files import cached
 
-Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]  # a split's name, its arrays, one dict an image
+# a split's name, its arrays, one dict an image
+Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]
 
 
-def cached_arrays(folder: Path, make: Callable[[], Iterable[Contents]]) -> list[Contents]:
-    """What `make` yields, split by split, from `folder` if it is there and whole (see `cached`), else made first.
+def cached_arrays(
+    folder: Path, make: Callable[[], Iterable[Contents]]
+) -> list[Contents]:
+    """What `make` yields, split by split, from `folder` if it is there and whole (see
+    `cached`), else made first.
 
     Arrays come as read-only memory maps.
     """
@@ -34,7 +38,10 @@ def _read(folder: Path) -> list[Contents]:
     found = []
     for split in json.loads((folder / "splits.json").read_text()):
         files = sorted(folder.glob(f"{split}-*.npy"))
-        arrays = {file.stem.removeprefix(f"{split}-"): np.load(file, mmap_mode="r") for file in files}
+        arrays = {
+            file.stem.removeprefix(f"{split}-"): np.load(file, mmap_mode="r")
+            for file in files
+        }
         lines = (folder / f"{split}-info.jsonl").read_text().splitlines()
         found.append((split, arrays, tuple(json.loads(line) for line in lines)))
     return found

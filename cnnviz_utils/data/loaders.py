@@ -1,4 +1,5 @@
-"""`load_data` gives any data set by name, `batches` cuts it up: decoded once, augmented a batch at a time."""
+"""`load_data` gives any data set by name, `batches` cuts it up: decoded once, augmented
+a batch at a time."""
 
 import inspect
 from collections.abc import Iterator
@@ -14,60 +15,113 @@ from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
 from cnnviz_utils.data.photos import collections as photos
 from cnnviz_utils.data.sets import ImageSet, Splits
 
-NAMES = ("menagerie", "menagerie_source", "caltech101", "caltech101_realms", "caltech256", "caltech256_realms",
-         "tinyimagenet30", "tinyimagenet", "folder")
+NAMES = (
+    "menagerie",
+    "menagerie_source",
+    "caltech101",
+    "caltech101_realms",
+    "caltech256",
+    "caltech256_realms",
+    "tinyimagenet30",
+    "tinyimagenet",
+    "folder",
+)
 
 
-def load_data(name: str = "menagerie", root: str | Path | None = None, size: int = 64, seed: int = 0, **settings) -> Splits:
-    """A data set in three sets, at size x size pixels. Reads local files only; nothing is ever downloaded.
+def load_data(
+    name: str = "menagerie",
+    root: str | Path | None = None,
+    size: int = 64,
+    seed: int = 0,
+    **settings,
+) -> Splits:
+    """A data set in three sets, at size x size pixels. Reads local files only; nothing
+    is ever downloaded.
 
-    `settings` are those of `MenagerieConfig` for the Menagerie, `split` for caltech101, `valid` and `test` (shares)
-    for folders, `broken` ("refuse" or "skip") for all photos. `root` is where photos lie: by default CNNVIZ_DATA, or
-    the checkout's `data/`; for "folder" it is the folder itself.
+    `settings` are those of `MenagerieConfig` for the Menagerie, `split` for caltech101,
+    `valid` and `test` (shares) for folders, `broken` ("refuse" or "skip") for all
+    photos. `root` is where photos lie: by default CNNVIZ_DATA, or the checkout's
+    `data/`; for "folder" it is the folder itself.
 
-    Raises:
-        ValueError: no such data set or setting (the nearest name is given), or files that are no images.
-        FileNotFoundError: the files are not there; the message says what belongs where.
+    Raises: ValueError: no such data set or setting (the nearest name is given), or
+        files that are no images. FileNotFoundError: the files are not there; the
+        message says what belongs where.
     """
     check_name("data set", name, NAMES)
     if name.startswith("menagerie"):
         plans = "source" if name == "menagerie_source" else "menagerie"
-        return _call(name, MenagerieConfig, size=size, seed=seed, **({"plans": plans} | settings), then=menagerie)
+        return _call(
+            name,
+            MenagerieConfig,
+            size=size,
+            seed=seed,
+            **({"plans": plans} | settings),
+            then=menagerie,
+        )
     where = data_root(root)
     if name == "folder" and not root:
-        raise FileNotFoundError("the data set 'folder' needs a root: the folder that holds the class folders")
-    readers = {"caltech101": photos.caltech101, "tinyimagenet30": photos.tinyimagenet30,
-               "tinyimagenet": photos.tinyimagenet, "folder": photos.folder, "caltech256": photos.caltech256,
-               "caltech101_realms": photos.caltech101_realms, "caltech256_realms": photos.caltech256_realms}
+        raise FileNotFoundError(
+            "the data set 'folder' needs a root: the folder that holds the class folders"
+        )
+    readers = {
+        "caltech101": photos.caltech101,
+        "tinyimagenet30": photos.tinyimagenet30,
+        "tinyimagenet": photos.tinyimagenet,
+        "folder": photos.folder,
+        "caltech256": photos.caltech256,
+        "caltech101_realms": photos.caltech101_realms,
+        "caltech256_realms": photos.caltech256_realms,
+    }
     return _call(name, readers[name], where, size=size, seed=seed, **settings)
 
 
 def _call(name: str, function, *args, then=lambda result: result, **settings):
     """Call with settings checked by name first."""
-    known = [p for p in inspect.signature(function).parameters if p not in ("root", "name")]
+    known = [
+        p for p in inspect.signature(function).parameters if p not in ("root", "name")
+    ]
     for setting in settings:
         if setting not in known:
-            raise UsageError(f"{name} has no setting {setting!r}{nearest(setting, known)}")
+            raise UsageError(
+                f"{name} has no setting {setting!r}{nearest(setting, known)}"
+            )
     return then(function(*args, **settings))
 
 
-def batches(data: ImageSet, batch_size: int, *, shuffle: bool = False, augment: Augment | None = None,
-            balanced: bool = False, drop_last: bool = False, generator: torch.Generator | None = None,
-            device: str | torch.device = "cpu") -> Iterator[tuple[Tensor, Tensor]]:
+def batches(
+    data: ImageSet,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    augment: Augment | None = None,
+    balanced: bool = False,
+    drop_last: bool = False,
+    generator: torch.Generator | None = None,
+    device: str | torch.device = "cpu",
+) -> Iterator[tuple[Tensor, Tensor]]:
     """One epoch of images float32 (n, 3, H, W) in [0, 1] with labels (n,).
 
-    balanced: draw as many images as the set has, with replacement, every class equally often on average.
+    balanced: draw as many images as the set has, with replacement, every class equally
+        often on average.
 
     Raises ValueError if `drop_last` would leave nothing.
     """
     if drop_last and len(data) < batch_size:
-        raise ValueError(f"a batch of {batch_size} is more than the {len(data)} images there are, and drop_last leaves "
-                         "out the incomplete one: use a smaller batch_size")
+        raise ValueError(
+            f"a batch of {batch_size} is more than the {len(data)} images there are, and drop_last leaves "
+            "out the incomplete one: use a smaller batch_size"
+        )
     if balanced:
         weights = class_weights(data.labels, len(data.classes))[data.labels]
-        order = torch.multinomial(weights.double(), len(data), replacement=True, generator=generator)
+        order = torch.multinomial(
+            weights.double(), len(data), replacement=True, generator=generator
+        )
     else:
-        order = torch.randperm(len(data), generator=generator) if shuffle else torch.arange(len(data))
+        order = (
+            torch.randperm(len(data), generator=generator)
+            if shuffle
+            else torch.arange(len(data))
+        )
     for chosen in order.split(batch_size):
         if drop_last and len(chosen) < batch_size:
             return
@@ -76,7 +130,8 @@ def batches(data: ImageSet, batch_size: int, *, shuffle: bool = False, augment: 
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """One weight a class, inverse to its count, averaging 1 over the images; a class without images weighs 0."""
+    """One weight a class, inverse to its count, averaging 1 over the images; a class
+    without images weighs 0."""
     counts = torch.bincount(labels, minlength=classes).float()
     weights = torch.where(counts > 0, 1 / counts.clamp(min=1), torch.zeros(()))
     return weights * len(labels) / (counts * weights).sum()

@@ -1,4 +1,5 @@
-"""What every data set is, once decoded: images, labels, class names, and masks where they are known."""
+"""What every data set is, once decoded: images, labels, class names, and masks where
+they are known."""
 
 import hashlib
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ from torch import Tensor
 
 
 class Rows:
-    """Some rows of an array, in some order, without copying it: a memory map of a gigabyte stays on disk."""
+    """Some rows of an array, in some order, without copying it: a memory map of a
+    gigabyte stays on disk."""
 
     def __init__(self, array: np.ndarray, index: np.ndarray):
         if isinstance(array, Rows):
@@ -35,11 +37,15 @@ class Rows:
 class ImageSet:
     """Decoded images with labels.
 
-    images: uint8 (N, 3, H, W), RGB, often a read-only memory map: index it, never copy it whole
+    images: uint8 (N, 3, H, W), RGB, often a read-only memory map: index it, never copy
+        it whole
     labels: int64 (N,), positions in `classes`
-    parts: uint8 (N, H, W) or None; 0 = background, k = part k (Menagerie), 1 = object (outlines of photos)
-    has_mask: bool (N,) or None; which images have a mask at all (Caltech-101's outlines are partial)
-    paths: where each image came from: a file relative to the data set's folder, or "train/17" for a drawn one
+    parts: uint8 (N, H, W) or None; 0 = background, k = part k (Menagerie), 1 = object
+        (outlines of photos)
+    has_mask: bool (N,) or None; which images have a mask at all (Caltech-101's outlines
+        are partial)
+    paths: where each image came from: a file relative to the data set's folder, or
+        "train/17" for a drawn one
     info: one dict an image or None: what was drawn (species, realm, background, ...)
     fingerprint: changes whenever images or labels do
     """
@@ -56,12 +62,18 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
-        """Images as float32 (n, 3, H, W) in [0, 1] with labels (n,); an integer gives (3, H, W) and a scalar."""
+    def __getitem__(
+        self, index: int | slice | Sequence[int] | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Images as float32 (n, 3, H, W) in [0, 1] with labels (n,); an integer gives
+        (3, H, W) and a scalar."""
         return self.on("cpu", index)
 
-    def on(self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor) -> tuple[Tensor, Tensor]:
-        """`self[index]` on a device; what travels there are the bytes, a quarter of the floats."""
+    def on(
+        self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """`self[index]` on a device; what travels there are the bytes, a quarter of the
+        floats."""
         index = np.asarray(index) if not isinstance(index, int | slice) else index
         images = torch.from_numpy(np.array(self.images[index])).to(device)
         return images.float().div_(255), self.labels[index].to(device)
@@ -77,20 +89,29 @@ class ImageSet:
         return torch.bincount(self.labels, minlength=len(self.classes))
 
     def masks(self, index: Sequence[int] | Tensor | slice = slice(None)) -> Tensor:
-        """Object masks, bool (n, H, W). Raises ValueError where the data set has none."""
+        """Object masks, bool (n, H, W). Raises ValueError where the data set has
+        none."""
         if self.parts is None:
             raise ValueError("this data set has no masks")
         index = np.asarray(index) if not isinstance(index, slice) else index
         return torch.from_numpy(np.asarray(self.parts[index]) > 0)
 
     def subset(self, index: Sequence[int] | Tensor | np.ndarray) -> "ImageSet":
-        """The images at those positions, in that order. Nothing is copied: the new set looks through to this one's pixels."""
+        """The images at those positions, in that order. Nothing is copied: the new set
+        looks through to this one's pixels."""
         index = np.asarray(index, dtype=np.int64)
-        pick = lambda values: None if values is None else tuple(values[i] for i in index)
+        pick = lambda values: (
+            None if values is None else tuple(values[i] for i in index)
+        )
         rows = lambda array: None if array is None else Rows(array, index)
         return replace(
-            self, images=rows(self.images), labels=self.labels[index], parts=rows(self.parts),
-            has_mask=None if self.has_mask is None else self.has_mask[index], paths=pick(self.paths), info=pick(self.info),
+            self,
+            images=rows(self.images),
+            labels=self.labels[index],
+            parts=rows(self.parts),
+            has_mask=None if self.has_mask is None else self.has_mask[index],
+            paths=pick(self.paths),
+            info=pick(self.info),
             fingerprint=f"{self.fingerprint}[{digest(index)}]",
         )
 
@@ -114,11 +135,20 @@ class Splits:
 
     @property
     def fingerprint(self) -> str:
-        """One short string for the three sets together: it names the data in caches and provenance."""
-        return digest("|".join(s.fingerprint for s in (self.train, self.valid, self.test)))
+        """One short string for the three sets together: it names the data in caches and
+        provenance."""
+        return digest(
+            "|".join(s.fingerprint for s in (self.train, self.valid, self.test))
+        )
 
 
 def digest(value: np.ndarray | str | bytes) -> str:
     """12 hex digits of the SHA-256 of an array's bytes or a text."""
-    raw = value.tobytes() if isinstance(value, np.ndarray) else value.encode() if isinstance(value, str) else value
+    raw = (
+        value.tobytes()
+        if isinstance(value, np.ndarray)
+        else value.encode()
+        if isinstance(value, str)
+        else value
+    )
     return hashlib.sha256(raw).hexdigest()[:12]

@@ -1,27 +1,38 @@
 """Splits and their audit: is what was set aside for the test really aside?"""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 
 from cnnviz_utils.data.sets import ImageSet
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def stratified_split(labels, shares: Sequence[float], seed: int = 0) -> list[np.ndarray]:
-    """Positions (n_k,) of each share, ascending: every class is cut in the same proportions, to within one image.
 
-    What is left over after rounding down goes to the parts with the largest remainders, class after class in turn,
-    so that the parts' sizes are right too. Raises ValueError unless the shares are positive and add up to 1.
+def stratified_split(
+    labels, shares: Sequence[float], seed: int = 0
+) -> list[np.ndarray]:
+    """Positions (n_k,) of each share, ascending: every class is cut in the same
+    proportions, to within one image.
+
+    What is left over after rounding down goes to the parts with the largest remainders,
+    class after class in turn, so that the parts' sizes are right too. Raises ValueError
+    unless the shares are positive and add up to 1.
     """
     shares = np.asarray(shares, dtype=float)
     if (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(f"shares must be positive and add up to 1, not {shares.tolist()}")
+        raise ValueError(
+            f"shares must be positive and add up to 1, not {shares.tolist()}"
+        )
     labels, rng = np.asarray(labels), np.random.default_rng(seed)
     parts: list[list[np.ndarray]] = [[] for _ in shares]
     owed = np.zeros(len(shares))
@@ -30,62 +41,95 @@ def stratified_split(labels, shares: Sequence[float], seed: int = 0) -> list[np.
         wanted = shares * len(order)
         sizes = np.floor(wanted).astype(int)
         owed += wanted - sizes
-        for k in np.argsort(-owed, kind="stable")[:len(order) - sizes.sum()]:
+        for k in np.argsort(-owed, kind="stable")[: len(order) - sizes.sum()]:
             sizes[k] += 1
             owed[k] -= 1
-        for part, chunk in zip(parts, np.split(order, np.cumsum(sizes)[:-1]), strict=True):
+        for part, chunk in zip(
+            parts, np.split(order, np.cumsum(sizes)[:-1]), strict=True
+        ):
             part.append(chunk)
-    return [np.sort(np.concatenate(part)) if part else np.array([], int) for part in parts]
+    return [
+        np.sort(np.concatenate(part)) if part else np.array([], int) for part in parts
+    ]
 
 
-def list_split(paths: Sequence[str], lists: Mapping[str, Sequence[str]]) -> dict[str, np.ndarray]:
+def list_split(
+    paths: Sequence[str], lists: Mapping[str, Sequence[str]]
+) -> dict[str, np.ndarray]:
     """Positions in `paths` of each list's entries, in the list's order.
 
-    Raises ValueError naming the first entry that is not among the paths, or stands in two lists.
+    Raises ValueError naming the first entry that is not among the paths, or stands in
+    two lists.
     """
     position = {path: i for i, path in enumerate(paths)}
     owner: dict[str, str] = {}
     for name, entries in lists.items():
         for entry in entries:
             if entry not in position:
-                raise ValueError(f"{entry} is in the {name} list but not in the data set")
+                raise ValueError(
+                    f"{entry} is in the {name} list but not in the data set"
+                )
             if entry in owner:
-                raise ValueError(f"{entry} stands in the {owner[entry]} list and in the {name} list")
+                raise ValueError(
+                    f"{entry} stands in the {owner[entry]} list and in the {name} list"
+                )
             owner[entry] = name
-    return {name: np.array([position[e] for e in entries], dtype=int) for name, entries in lists.items()}
+    return {
+        name: np.array([position[e] for e in entries], dtype=int)
+        for name, entries in lists.items()
+    }
 
 
 def buggy_split(labels, seed: int = 42) -> dict[str, np.ndarray]:
-    """The split of S0's notebook, with its bug: {"train", "valid", "test", "picked"} -> positions.
+    """The split of S0's notebook, with its bug: {"train", "valid", "test", "picked"} ->
+    positions.
 
-    Images stand class after class. A fifth is picked for the test. Validation should be a fifth of the rest, but its
-    indices, drawn for a list as long as the rest, are used in the whole list: the last classes are hardly reached,
-    and picked test images that are hit become validation. "picked" is what the test was meant to be.
+    Images stand class after class. A fifth is picked for the test. Validation should be
+    a fifth of the rest, but its indices, drawn for a list as long as the rest, are used
+    in the whole list: the last classes are hardly reached, and picked test images that
+    are hit become validation. "picked" is what the test was meant to be.
     """
     order = np.argsort(np.asarray(labels), kind="stable")
     rng = np.random.default_rng(seed)
-    picked = rng.permutation(len(order))[:len(order) // 5]
+    picked = rng.permutation(len(order))[: len(order) // 5]
     rest = len(order) - len(picked)
-    valid = rng.permutation(rest)[:rest // 5]
+    valid = rng.permutation(rest)[: rest // 5]
     test = np.setdiff1d(picked, valid)
     train = np.setdiff1d(np.arange(len(order)), np.union1d(picked, valid))
-    return {name: order[np.sort(part)] for name, part in
-            {"train": train, "valid": valid, "test": test, "picked": picked}.items()}
+    return {
+        name: order[np.sort(part)]
+        for name, part in {
+            "train": train,
+            "valid": valid,
+            "test": test,
+            "picked": picked,
+        }.items()
+    }
 
 
-def normalisation(train: ImageSet, batch: int = 512) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each colour over all pixels of a set, in [0, 1]. Give it the training set only."""
-    total, squares, pixels = torch.zeros(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64), 0
+def normalisation(
+    train: ImageSet, batch: int = 512
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each colour over all pixels of a set, in [0, 1].
+    Give it the training set only."""
+    total, squares, pixels = (
+        torch.zeros(3, dtype=torch.float64),
+        torch.zeros(3, dtype=torch.float64),
+        0,
+    )
     for start in range(0, len(train), batch):
-        images = train[start:start + batch][0].double()
+        images = train[start : start + batch][0].double()
         total += images.sum((0, 2, 3))
         squares += images.square().sum((0, 2, 3))
         pixels += images[:, 0].numel()
     mean = total / pixels
-    return tuple(mean.tolist()), tuple((squares / pixels - mean.square()).clamp(min=0).sqrt().tolist())
+    return tuple(mean.tolist()), tuple(
+        (squares / pixels - mean.square()).clamp(min=0).sqrt().tolist()
+    )
 
 
 # ---------------------------------------------------------------- the audit
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -94,7 +138,8 @@ class Audit:
     shares: a row a class, a column a set: the class's share of the set
     copies: images that stand in two sets bit for bit, as (set, position, set, position)
     near: the same for images that look alike (`near_duplicates`)
-    lost: images of the whole that are in no set; problems: one sentence for each finding, none for an honest split
+    lost: images of the whole that are in no set; problems: one sentence for each
+        finding, none for an honest split
     """
 
     shares: pd.DataFrame
@@ -110,35 +155,49 @@ class Audit:
 
 def image_hashes(data: ImageSet) -> list[str]:
     """One hash an image, of its pixels: equal pixels, equal hash."""
-    return [hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in data.images]
+    return [
+        hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+        for image in data.images
+    ]
 
 
 def thumbnails(data: ImageSet, side: int = 8, batch: int = 512) -> torch.Tensor:
-    """Small grey versions (N, side * side) with mean 0 and norm 1: what is left when light and details are gone."""
+    """Small grey versions (N, side * side) with mean 0 and norm 1: what is left when
+    light and details are gone."""
     rows = []
     for start in range(0, len(data), batch):
-        grey = data[start:start + batch][0].mean(1, keepdim=True)
+        grey = data[start : start + batch][0].mean(1, keepdim=True)
         rows.append(F.interpolate(grey, size=(side, side), mode="area").flatten(1))
     flat = torch.cat(rows)
     return F.normalize(flat - flat.mean(1, keepdim=True), dim=1)
 
 
-def near_duplicates(a: ImageSet, b: ImageSet, threshold: float = 0.995) -> list[tuple[int, int]]:
-    """Pairs of positions whose thumbnails, as they are or mirrored, correlate by at least `threshold`."""
+def near_duplicates(
+    a: ImageSet, b: ImageSet, threshold: float = 0.995
+) -> list[tuple[int, int]]:
+    """Pairs of positions whose thumbnails, as they are or mirrored, correlate by at
+    least `threshold`."""
     first, second = thumbnails(a), thumbnails(b)
     mirrored = second.view(-1, 8, 8).flip(2).flatten(1)
     alike = torch.maximum(first @ second.T, first @ mirrored.T) >= threshold
     return [tuple(pair) for pair in alike.nonzero().tolist()]
 
 
-def audit(sets: Mapping[str, ImageSet], whole: int | None = None, threshold: float = 0.995) -> Audit:
-    """Check sets of one data set against each other; `whole` is how many images there are in all.
+def audit(
+    sets: Mapping[str, ImageSet], whole: int | None = None, threshold: float = 0.995
+) -> Audit:
+    """Check sets of one data set against each other; `whole` is how many images there
+    are in all.
 
-    A class's share counts as uneven when it is off by more than chance explains: four standard errors of the smaller
-    set, and more than one image.
+    A class's share counts as uneven when it is off by more than chance explains: four
+    standard errors of the smaller set, and more than one image.
     """
+    import pandas as pd
+
     classes = next(iter(sets.values())).classes
-    counts = pd.DataFrame({name: s.counts.numpy() for name, s in sets.items()}, index=list(classes))
+    counts = pd.DataFrame(
+        {name: s.counts.numpy() for name, s in sets.items()}, index=list(classes)
+    )
     shares = counts / counts.sum()
     copies, near, problems = [], [], []
     hashes = {name: image_hashes(s) for name, s in sets.items()}
@@ -147,12 +206,18 @@ def audit(sets: Mapping[str, ImageSet], whole: int | None = None, threshold: flo
         pairs = [(a, where[h], b, i) for i, h in enumerate(hashes[b]) if h in where]
         copies += pairs
         same = {(p[1], p[3]) for p in pairs}
-        alike = [(a, i, b, j) for i, j in near_duplicates(sets[a], sets[b], threshold) if (i, j) not in same]
+        alike = [
+            (a, i, b, j)
+            for i, j in near_duplicates(sets[a], sets[b], threshold)
+            if (i, j) not in same
+        ]
         near += alike
         if pairs:
             problems.append(f"{len(pairs)} images stand in {a} and in {b}")
         if alike:
-            problems.append(f"{len(alike)} pairs of images in {a} and {b} look the same")
+            problems.append(
+                f"{len(alike)} pairs of images in {a} and {b} look the same"
+            )
     overall = counts.sum(axis=1) / counts.to_numpy().sum()
     for name in sets:
         n = counts[name].sum()
@@ -160,9 +225,11 @@ def audit(sets: Mapping[str, ImageSet], whole: int | None = None, threshold: flo
         bad = off[off > np.maximum(4 * np.sqrt(overall * (1 - overall) / n), 1.01 / n)]
         if len(bad):
             worst = bad.idxmax()
-            problems.append(f"{name} has {shares.loc[worst, name]:.1%} {worst} where the whole has {overall[worst]:.1%}"
-                            + (f" ({len(bad) - 1} more classes are off)" if len(bad) > 1 else ""))
-        if (empty := counts.index[(counts[name] == 0) & (overall > 0)].tolist()):
+            problems.append(
+                f"{name} has {shares.loc[worst, name]:.1%} {worst} where the whole has {overall[worst]:.1%}"
+                + (f" ({len(bad) - 1} more classes are off)" if len(bad) > 1 else "")
+            )
+        if empty := counts.index[(counts[name] == 0) & (overall > 0)].tolist():
             problems.append(f"{name} has no image of {', '.join(empty)}")
     distinct = len(set().union(*hashes.values()))
     lost = 0 if whole is None else max(0, whole - distinct)

@@ -1,7 +1,9 @@
-"""Small versions of famous networks, written out by hand: VGG, GoogLeNet, MobileNet (AlexNet and ResNet: `networks.py`).
+"""Small versions of famous networks, written out by hand: VGG, GoogLeNet, MobileNet
+(AlexNet and ResNet: `networks.py`).
 
-Layers have stable names, no operation is in place, no module is used twice. Every network takes images (N, 3, H, W) in
-[0, 1] of 32 px and more, normalises them in its first layer, and gives logits (N, classes).
+Layers have stable names, no operation is in place, no module is used twice. Every
+network takes images (N, 3, H, W) in [0, 1] of 32 px and more, normalises them in its
+first layer, and gives logits (N, classes).
 """
 
 from collections.abc import Sequence
@@ -12,50 +14,81 @@ from torch import Tensor, nn
 from cnnviz_utils.models.networks import Normalise, draw_as_he
 
 
-def conv_bn_relu(before: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution that keeps the maps' size (but for its stride), batch normalisation, ReLU.
+def conv_bn_relu(
+    before: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Convolution that keeps the maps' size (but for its stride), batch normalisation,
+    ReLU.
 
-    groups = before = width makes it depthwise: a kernel a channel, and no channel hears of another.
+    groups = before = width makes it depthwise: a kernel a channel, and no channel hears
+    of another.
     """
-    return nn.Sequential(nn.Conv2d(before, width, kernel, stride, kernel // 2, groups=groups, bias=False),
-                         nn.BatchNorm2d(width), nn.ReLU())
+    return nn.Sequential(
+        nn.Conv2d(
+            before, width, kernel, stride, kernel // 2, groups=groups, bias=False
+        ),
+        nn.BatchNorm2d(width),
+        nn.ReLU(),
+    )
 
 
 class SmallVGG(nn.Module):
-    """VGG (Simonyan and Zisserman 2015): nothing but 3x3 convolutions, with 2x2 pooling between blocks of them.
+    """VGG (Simonyan and Zisserman 2015): nothing but 3x3 convolutions, with 2x2 pooling
+    between blocks of them.
 
-    convs, widths: convolutions of each block, and their channels. Names as torchvision's: `features`, `avgpool`,
-    `classifier`. As in 2014 there is no batch normalisation; `norm` adds it behind every convolution.
+    convs, widths: convolutions of each block, and their channels. Names as
+    torchvision's: `features`, `avgpool`, `classifier`. As in 2014 there is no batch
+    normalisation; `norm` adds it behind every convolution.
     """
 
-    def __init__(self, classes: int, convs: Sequence[int] = (1, 1, 2, 2), widths: Sequence[int] = (8, 16, 32, 64),
-                 dropout: float = 0.2, norm: bool = False):
+    def __init__(
+        self,
+        classes: int,
+        convs: Sequence[int] = (1, 1, 2, 2),
+        widths: Sequence[int] = (8, 16, 32, 64),
+        dropout: float = 0.2,
+        norm: bool = False,
+    ):
         super().__init__()
         self.normalise = Normalise()
         layers, before = [], 3
         for count, width in zip(convs, widths, strict=True):
             for _ in range(count):
-                layers += [nn.Conv2d(before, width, 3, padding=1), *([nn.BatchNorm2d(width)] if norm else []), nn.ReLU()]
+                layers += [
+                    nn.Conv2d(before, width, 3, padding=1),
+                    *([nn.BatchNorm2d(width)] if norm else []),
+                    nn.ReLU(),
+                ]
                 before = width
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(2)
-        self.classifier = nn.Sequential(nn.Linear(4 * before, 128), nn.ReLU(), nn.Dropout(dropout),
-                                        nn.Linear(128, classes))
+        self.classifier = nn.Sequential(
+            nn.Linear(4 * before, 128),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(128, classes),
+        )
         draw_as_he(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(self.avgpool(self.features(self.normalise(images))).flatten(1))
+        return self.classifier(
+            self.avgpool(self.features(self.normalise(images))).flatten(1)
+        )
 
 
 class Inception(nn.Module):
-    """Four ways side by side, their maps stacked (Szegedy 2015): 1x1; 3x3; 5x5; pooling and 1x1.
+    """Four ways side by side, their maps stacked (Szegedy 2015): 1x1; 3x3; 5x5; pooling
+    and 1x1.
 
-    widths: channels of the four ways. reduce: channels that a 1x1 convolution leaves to the 3x3 and to the 5x5 before
-    they compute; None leaves them all (the "naive" block of the paper's figure 2a).
+    widths: channels of the four ways. reduce: channels that a 1x1 convolution leaves to
+    the 3x3 and to the 5x5 before they compute; None leaves them all (the "naive" block
+    of the paper's figure 2a).
     """
 
-    def __init__(self, before: int, widths: Sequence[int], reduce: Sequence[int] | None):
+    def __init__(
+        self, before: int, widths: Sequence[int], reduce: Sequence[int] | None
+    ):
         super().__init__()
         one, three, five, pooled = widths
         to_three, to_five = reduce or (before, before)
@@ -63,10 +96,14 @@ class Inception(nn.Module):
         self.way1 = conv_bn_relu(before, one, 1)
         self.way3 = nn.Sequential(*less(to_three), conv_bn_relu(to_three, three, 3))
         self.way5 = nn.Sequential(*less(to_five), conv_bn_relu(to_five, five, 5))
-        self.way_pool = nn.Sequential(nn.MaxPool2d(3, 1, 1), conv_bn_relu(before, pooled, 1))
+        self.way_pool = nn.Sequential(
+            nn.MaxPool2d(3, 1, 1), conv_bn_relu(before, pooled, 1)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.cat([self.way1(x), self.way3(x), self.way5(x), self.way_pool(x)], dim=1)
+        return torch.cat(
+            [self.way1(x), self.way3(x), self.way5(x), self.way_pool(x)], dim=1
+        )
 
 
 class AuxiliaryHead(nn.Module):
@@ -83,14 +120,17 @@ class AuxiliaryHead(nn.Module):
 
 
 class SmallGoogLeNet(nn.Module):
-    """GoogLeNet (Szegedy 2015): a stem, three inception blocks, average over positions, one linear layer.
-    Behind the first two blocks stand auxiliary heads.
+    """GoogLeNet (Szegedy 2015): a stem, three inception blocks, average over positions,
+    one linear layer. Behind the first two blocks stand auxiliary heads.
 
-    In training mode it returns (logits, logits of aux2, logits of aux1), as torchvision's does, in evaluation mode the
-    logits alone. `auxiliary=False` leaves the two extra heads out; `reduce=False` the 1x1 reductions.
+    In training mode it returns (logits, logits of aux2, logits of aux1), as
+    torchvision's does, in evaluation mode the logits alone. `auxiliary=False` leaves
+    the two extra heads out; `reduce=False` the 1x1 reductions.
     """
 
-    def __init__(self, classes: int, width: int = 8, auxiliary: bool = True, reduce: bool = True):
+    def __init__(
+        self, classes: int, width: int = 8, auxiliary: bool = True, reduce: bool = True
+    ):
         super().__init__()
         w = width
         self.normalise = Normalise()
@@ -99,7 +139,9 @@ class SmallGoogLeNet(nn.Module):
         self.inception1 = Inception(2 * w, (2 * w, 4 * w, w, w), less(2 * w, w // 2))
         self.pool = nn.MaxPool2d(3, 2, 1)
         self.inception2 = Inception(8 * w, (4 * w, 6 * w, 2 * w, 2 * w), less(3 * w, w))
-        self.inception3 = Inception(14 * w, (4 * w, 8 * w, 2 * w, 2 * w), less(4 * w, w))
+        self.inception3 = Inception(
+            14 * w, (4 * w, 8 * w, 2 * w, 2 * w), less(4 * w, w)
+        )
         self.aux1 = AuxiliaryHead(8 * w, classes) if auxiliary else None
         self.aux2 = AuxiliaryHead(14 * w, classes) if auxiliary else None
         self.average = nn.AdaptiveAvgPool2d(1)
@@ -118,8 +160,9 @@ class SmallGoogLeNet(nn.Module):
 
 
 class SeparableBlock(nn.Module):
-    """A convolution in two steps (Howard 2017): `depthwise`, a 3x3 kernel for each channel by itself; `pointwise`, a 1x1
-    convolution that mixes the channels. BN and ReLU follow each."""
+    """A convolution in two steps (Howard 2017): `depthwise`, a 3x3 kernel for each
+    channel by itself; `pointwise`, a 1x1 convolution that mixes the channels. BN and
+    ReLU follow each."""
 
     def __init__(self, before: int, width: int, stride: int = 1):
         super().__init__()
@@ -131,19 +174,31 @@ class SeparableBlock(nn.Module):
 
 
 class SmallMobileNet(nn.Module):
-    """MobileNet (Howard 2017): a stem, then separable blocks named block1, block2, ..., average, one linear layer.
+    """MobileNet (Howard 2017): a stem, then separable blocks named block1, block2, ...,
+    average, one linear layer.
 
-    widths, strides: of the blocks. `separable=False` gives the twin with full 3x3 convolutions in their place.
+    widths, strides: of the blocks. `separable=False` gives the twin with full 3x3
+        convolutions in their place.
     """
 
-    def __init__(self, classes: int, stem: int = 16, widths: Sequence[int] = (32, 64, 64, 128, 128),
-                 strides: Sequence[int] = (2, 1, 1, 2, 1), separable: bool = True):
+    def __init__(
+        self,
+        classes: int,
+        stem: int = 16,
+        widths: Sequence[int] = (32, 64, 64, 128, 128),
+        strides: Sequence[int] = (2, 1, 1, 2, 1),
+        separable: bool = True,
+    ):
         super().__init__()
         self.normalise = Normalise()
         self.stem = conv_bn_relu(3, stem, 3, 2)
         before, self.blocks = stem, [f"block{i}" for i in range(1, len(widths) + 1)]
         for name, width, stride in zip(self.blocks, widths, strides, strict=True):
-            block = SeparableBlock(before, width, stride) if separable else conv_bn_relu(before, width, 3, stride)
+            block = (
+                SeparableBlock(before, width, stride)
+                if separable
+                else conv_bn_relu(before, width, 3, stride)
+            )
             setattr(self, name, block)
             before = width
         self.average = nn.AdaptiveAvgPool2d(1)
@@ -158,16 +213,21 @@ class SmallMobileNet(nn.Module):
 
 
 def nearest_separable(kernels: Tensor, copies: int = 1) -> tuple[Tensor, float]:
-    """The closest that depthwise-separable convolutions come to full kernels (out, in, k, k).
+    """The closest that depthwise-separable convolutions come to full kernels (out, in,
+    k, k).
 
-    `copies` is how many depthwise kernels each input channel has (MobileNet: 1). With one, all outputs see a channel
-    through the same k x k pattern, only scaled: the matrix (out, k*k) of each input channel has rank 1. The closest
-    matrix of rank `copies` is given by the singular value decomposition (Eckart and Young 1936).
+    `copies` is how many depthwise kernels each input channel has (MobileNet: 1). With
+    one, all outputs see a channel through the same k x k pattern, only scaled: the
+    matrix (out, k*k) of each input channel has rank 1. The closest matrix of rank
+    `copies` is given by the singular value decomposition (Eckart and Young 1936).
 
-    Returns the kernels (out, in, k, k) and the relative error |kernels - closest| / |kernels|, 0 (nothing lost) to 1.
+    Returns the kernels (out, in, k, k) and the relative error |kernels - closest| /
+    |kernels|, 0 (nothing lost) to 1.
     """
     matrices = kernels.detach().double().flatten(2).transpose(0, 1)  # (in, out, k*k)
     u, s, v = torch.linalg.svd(matrices, full_matrices=False)
     closest = (u[..., :copies] * s[:, None, :copies]) @ v[:, :copies]
     error = (matrices - closest).norm() / matrices.norm()
-    return closest.transpose(0, 1).reshape(kernels.shape).to(kernels.dtype), float(error)
+    return closest.transpose(0, 1).reshape(kernels.shape).to(kernels.dtype), float(
+        error
+    )

@@ -1,10 +1,13 @@
-"""What a network costs: numbers to store, multiplications to make, memory to train in, time. See also `viz.receptive`."""
+"""What a network costs: numbers to store, multiplications to make, memory to train in,
+time. See also `viz.receptive`."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -13,15 +16,21 @@ from cnnviz_utils.base.device import shortest_seconds
 from cnnviz_utils.base.hooks import evaluating
 from cnnviz_utils.base.memory import kept_tensors
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass(frozen=True)
 class Costs:
-    """For one image. What only runs in training (GoogLeNet's auxiliary heads) is not counted but in `training_bytes`.
+    """For one image. What only runs in training (GoogLeNet's auxiliary heads) is not
+    counted but in `training_bytes`.
 
     parameters: numbers that are learned
-    multiply_adds: a multiplication and an addition count as one; those of convolutions and linear layers
+    multiply_adds: a multiplication and an addition count as one; those of convolutions
+        and linear layers
     activations: numbers that convolutions and linear layers give out (Radosavovic 2020)
-    training_bytes: what has to be kept until the gradient has been computed, in float32; the weights not included
+    training_bytes: what has to be kept until the gradient has been computed, in
+        float32; the weights not included
     """
 
     parameters: int
@@ -31,49 +40,82 @@ class Costs:
 
 
 def without_numbers(model: nn.Module) -> dict[str, Tensor]:
-    """The network's parameters and buffers on the "meta" device: shapes without numbers, so that nothing is computed."""
-    blank = lambda tensor: torch.empty_like(tensor, device="meta", requires_grad=tensor.requires_grad)
-    return {name: blank(tensor) for name, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    """The network's parameters and buffers on the "meta" device: shapes without
+    numbers, so that nothing is computed."""
+    blank = lambda tensor: torch.empty_like(
+        tensor, device="meta", requires_grad=tensor.requires_grad
+    )
+    return {
+        name: blank(tensor)
+        for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+    }
 
 
 def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
-    """A row for each layer that has parameters and runs, in the order in which they run, for one image of size x size.
+    """A row for each layer that has parameters and runs, in the order in which they
+    run, for one image of size x size.
 
-    Columns: kind, shape (of the output, without the batch), parameters, multiply_adds, activations (0 for layers that
-    are neither convolution nor linear). The index holds the layers' names. A layer that runs twice has its
-    multiply-adds counted twice and its parameters once. The network may live on any device; it is left as it was.
+    Columns: kind, shape (of the output, without the batch), parameters, multiply_adds,
+    activations (0 for layers that are neither convolution nor linear). The index holds
+    the layers' names. A layer that runs twice has its multiply-adds counted twice and
+    its parameters once. The network may live on any device; it is left as it was.
     """
+    import pandas as pd
+
     rows: dict[str, dict] = {}
 
     def note(layer: nn.Module, name: str, output: Tensor) -> None:
         counted = isinstance(layer, nn.Conv2d | nn.Linear)
-        row = rows.setdefault(name, {"kind": type(layer).__name__, "shape": tuple(output.shape[1:]),
-                                     "parameters": sum(p.numel() for p in layer.parameters(recurse=False)),
-                                     "multiply_adds": 0, "activations": 0})
-        if counted:  # each number of the output is a sum over one filter: weight[0] has as many numbers as products
+        row = rows.setdefault(
+            name,
+            {
+                "kind": type(layer).__name__,
+                "shape": tuple(output.shape[1:]),
+                "parameters": sum(p.numel() for p in layer.parameters(recurse=False)),
+                "multiply_adds": 0,
+                "activations": 0,
+            },
+        )
+        # each number of the output is a sum over one filter: weight[0] has as many
+        # numbers as products
+        if counted:
             row["multiply_adds"] += output[0].numel() * layer.weight[0].numel()
             row["activations"] += output[0].numel()
 
-    handles = [layer.register_forward_hook(lambda layer, _inputs, output, name=name: note(layer, name, output))
-               for name, layer in model.named_modules() if list(layer.parameters(recurse=False))]
+    handles = [
+        layer.register_forward_hook(
+            lambda layer, _inputs, output, name=name: note(layer, name, output)
+        )
+        for name, layer in model.named_modules()
+        if list(layer.parameters(recurse=False))
+    ]
     try:
         with evaluating(model), torch.no_grad():
-            functional_call(model, without_numbers(model), torch.empty(1, channels, size, size, device="meta"))
+            functional_call(
+                model,
+                without_numbers(model),
+                torch.empty(1, channels, size, size, device="meta"),
+            )
     finally:
         for handle in handles:
             handle.remove()
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def training_bytes(model: nn.Module, size: int, channels: int = 3, batch: int = 2) -> int:
-    """Bytes an image that autograd keeps between the forward and the backward pass: each piece of memory once, without
-    the weights. Nothing is computed and nothing changes, not even BatchNorm's statistics."""
+def training_bytes(
+    model: nn.Module, size: int, channels: int = 3, batch: int = 2
+) -> int:
+    """Bytes an image that autograd keeps between the forward and the backward pass:
+    each piece of memory once, without the weights. Nothing is computed and nothing
+    changes, not even BatchNorm's statistics."""
     state = without_numbers(model)
     modes = [(module, module.training) for module in model.modules()]
     images = torch.empty(batch, channels, size, size, device="meta")
     model.train()
     try:
-        kept = kept_tensors(lambda: functional_call(model, state, images), state.values())
+        kept = kept_tensors(
+            lambda: functional_call(model, state, images), state.values()
+        )
     finally:
         for module, training in modes:
             module.training = training
@@ -83,15 +125,25 @@ def training_bytes(model: nn.Module, size: int, channels: int = 3, batch: int = 
 def count_costs(model: nn.Module, size: int, channels: int = 3) -> Costs:
     """The four sums for one image of size x size."""
     table = layer_costs(model, size, channels)
-    sums = (int(table[column].sum()) for column in ("parameters", "multiply_adds", "activations"))
+    sums = (
+        int(table[column].sum())
+        for column in ("parameters", "multiply_adds", "activations")
+    )
     return Costs(*sums, training_bytes(model, size, channels))
 
 
-def images_per_second(models: Mapping[str, nn.Module], size: int, batch: int = 8, repeats: int = 5,
-                      device: str | torch.device = "cpu") -> dict[str, float]:
-    """How many images of size x size each network classifies a second, by the shortest of `repeats` times.
+def images_per_second(
+    models: Mapping[str, nn.Module],
+    size: int,
+    batch: int = 8,
+    repeats: int = 5,
+    device: str | torch.device = "cpu",
+) -> dict[str, float]:
+    """How many images of size x size each network classifies a second, by the shortest
+    of `repeats` times.
 
-    The networks take turns, so that whatever else the machine does slows all of them. Compare only numbers of one call.
+    The networks take turns, so that whatever else the machine does slows all of them.
+    Compare only numbers of one call.
     """
     images = torch.rand(batch, 3, size, size, device=device)
 
@@ -99,5 +151,7 @@ def images_per_second(models: Mapping[str, nn.Module], size: int, batch: int = 8
         with evaluating(model), torch.inference_mode():
             model(images)
 
-    seconds = shortest_seconds({name: partial(classify, model) for name, model in models.items()}, repeats)
+    seconds = shortest_seconds(
+        {name: partial(classify, model) for name, model in models.items()}, repeats
+    )
     return {name: batch / shortest for name, shortest in seconds.items()}

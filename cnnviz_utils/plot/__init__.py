@@ -1,26 +1,42 @@
-"""Every figure of the course. Each function takes numbers, draws, and returns a `Picture`: a PNG with its alt text.
+"""Every figure of the course. Each function takes numbers, draws, and returns a
+`Picture`: a PNG with its alt text.
 
-The last expression of a cell shows itself: `show_images(x)`. In the middle of a cell, `display(show_images(x))`.
-The only package that imports matplotlib and seaborn; it uses no global state of theirs.
+The last expression of a cell shows itself: `show_images(x)`. In the middle of a cell,
+`display(show_images(x))`. The only package that imports matplotlib and seaborn; it uses
+no global state of theirs.
 """
 
-from cnnviz_utils.plot.bubbles import draw_box, plot_bubbles
-from cnnviz_utils.plot.charts import (
-    plot_bars,
-    plot_confusion,
-    plot_curves,
-    plot_history,
-    plot_matrix,
-    plot_scatter,
-    plot_scatter3d,
-)
-from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure, tile
-from cnnviz_utils.plot.images import colour_map, overlay, show_heatmaps, show_images, to_rgb
-from cnnviz_utils.plot.panels import plot_panels
-from cnnviz_utils.plot.patches import mosaic, show_patches, signed_pictures
+import lazy_loader
 
-__all__ = [
-    "COLOURS", "Picture", "colour_map", "draw_box", "finish", "mosaic", "new_figure", "overlay", "plot_bars",
-    "plot_bubbles", "plot_confusion", "plot_curves", "plot_history", "plot_matrix", "plot_panels", "plot_scatter",
-    "plot_scatter3d", "show_heatmaps", "show_images", "show_patches", "signed_pictures", "tile", "to_rgb",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "bubbles": ["draw_box", "plot_bubbles"],
+        "charts": [
+            "plot_bars",
+            "plot_confusion",
+            "plot_curves",
+            "plot_history",
+            "plot_matrix",
+            "plot_scatter",
+            "plot_scatter3d",
+        ],
+        "figure": [
+            "COLOURS",
+            "Picture",
+            "finish",
+            "new_figure",
+            "tile",
+        ],
+        "images": [
+            "colour_map",
+            "overlay",
+            "show_heatmaps",
+            "show_images",
+            "to_rgb",
+        ],
+        "panels": ["plot_panels"],
+        "patches": ["mosaic", "show_patches", "signed_pictures"],
+        "widgets": ["explore"],
+    },
+)

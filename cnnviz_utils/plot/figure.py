@@ -1,4 +1,5 @@
-"""What a figure is here: drawn without global state, finished as a PNG with its alt text."""
+"""What a figure is here: drawn without global state, finished as a PNG with its alt
+text."""
 
 import base64
 import io
@@ -11,26 +12,47 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 # Okabe and Ito's colours: told apart by colour-blind readers too.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5B5B5B", "#A6761D")
+COLOURS = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#E69F00",
+    "#56B4E9",
+    "#5B5B5B",
+    "#A6761D",
+)
 DPI = 144  # twice a screen's 72: sharp on dense displays; shown at half its size
 STYLE = {
-    "font.size": 10, "axes.titlesize": 11, "axes.titleweight": "bold", "axes.labelsize": 10,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e4e4e4",
-    "axes.axisbelow": True, "legend.frameon": False, "figure.facecolor": "white",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": "#e4e4e4",
+    "axes.axisbelow": True,
+    "legend.frameon": False,
+    "figure.facecolor": "white",
     "axes.prop_cycle": mpl.cycler(color=COLOURS),
 }
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished figure: `png` bytes at twice screen resolution, `alt` a sentence for who cannot see it."""
+    """A finished figure: `png` bytes at twice screen resolution, `alt` a sentence for
+    who cannot see it."""
 
     png: bytes
     alt: str
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         width = Image.open(io.BytesIO(self.png)).width // 2
-        data = {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.alt}
+        data = {
+            "image/png": base64.b64encode(self.png).decode(),
+            "text/plain": self.alt,
+        }
         return data, {"image/png": {"alt": self.alt, "width": width}}
 
     @property
@@ -39,8 +61,11 @@ class Picture:
         return np.asarray(Image.open(io.BytesIO(self.png)).convert("RGB"))
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options) -> tuple[Figure, np.ndarray]:
-    """A figure of width x height inches with a grid of axes, an array (rows, columns)."""
+def new_figure(
+    width: float, height: float, rows: int = 1, columns: int = 1, **options
+) -> tuple[Figure, np.ndarray]:
+    """A figure of width x height inches with a grid of axes, an array (rows,
+    columns)."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
@@ -49,9 +74,11 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
 
 
 def finish(figure: Figure, alt: str, palette: bool = False) -> Picture:
-    """Draw the figure. The PNG holds no version or date, so the same numbers give the same bytes.
+    """Draw the figure. The PNG holds no version or date, so the same numbers give the
+    same bytes.
 
-    `palette` keeps 256 colours, chosen for this figure: a third of the bytes where noisy pictures fill it.
+    `palette` keeps 256 colours, chosen for this figure: a third of the bytes where
+    noisy pictures fill it.
     """
     buffer = io.BytesIO()
     with mpl.rc_context(STYLE):
@@ -62,8 +89,11 @@ def finish(figure: Figure, alt: str, palette: bool = False) -> Picture:
     return Picture(buffer.getvalue(), " ".join(alt.split()))
 
 
-def tile(pictures: list[Picture], captions: list[str], columns: int | None = None) -> Picture:
-    """Small multiples: finished figures side by side, each scaled to the same width with its caption above it."""
+def tile(
+    pictures: list[Picture], captions: list[str], columns: int | None = None
+) -> Picture:
+    """Small multiples: finished figures side by side, each scaled to the same width
+    with its caption above it."""
     columns = columns or min(len(pictures), 3 if len(pictures) != 4 else 2)
     rows = -(-len(pictures) // columns)
     width = 9 / columns
@@ -75,4 +105,7 @@ def tile(pictures: list[Picture], captions: list[str], columns: int | None = Non
     for axis, array, caption in zip(axes.flat, arrays, captions, strict=False):
         axis.imshow(array, interpolation="antialiased")
         axis.set_title(caption, fontsize=9, fontweight="normal", pad=3)
-    return finish(figure, "; ".join(f"{c}: {p.alt}" for c, p in zip(captions, pictures, strict=True)))
+    return finish(
+        figure,
+        "; ".join(f"{c}: {p.alt}" for c, p in zip(captions, pictures, strict=True)),
+    )

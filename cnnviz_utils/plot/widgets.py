@@ -1,4 +1,5 @@
-"""`explore`: sliders when someone is there, small multiples of chosen settings when nobody is."""
+"""`explore`: sliders when someone is there, small multiples of chosen settings when
+nobody is."""
 
 from collections.abc import Callable, Sequence
 
@@ -9,21 +10,28 @@ from cnnviz_utils.plot import Picture, tile
 
 
 def someone_is_there() -> bool:
-    """Whether a person can move a slider: papermill, nbval and nbconvert run cells without a standard input,
-    JupyterLab with one, and the kernel is told which."""
+    """Whether a person can move a slider: papermill, nbval and nbconvert run cells
+    without a standard input, JupyterLab with one, and the kernel is told which."""
     kernel = getattr(get_ipython(), "kernel", None)
     return bool(getattr(kernel, "_allow_stdin", False))
 
 
-def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None = None,
-            captions: Sequence[str] | None = None, columns: int | None = None, **controls) -> None:
+def explore(
+    function: Callable[..., Picture],
+    *,
+    examples: Sequence[dict] | None = None,
+    captions: Sequence[str] | None = None,
+    columns: int | None = None,
+    **controls,
+) -> None:
     """Let the reader call `function` with other settings.
 
-    Args:
-        function: keyword arguments -> Picture.
-        controls: by name: a list is a menu, (low, high) or (low, high, step) a slider, a bool a tick box.
-        examples: the settings shown when nobody is there, each a dict over some of the controls (the others stay
-            at their first value); by default the first control is varied over up to four of its values.
+    Args: function: keyword arguments -> Picture. controls: by name: a list is a menu,
+        (low, high) or (low, high, step) a slider, a bool a tick box. examples: the
+        settings shown when nobody is there, each a dict over some of the controls (the
+        others stay
+            at their first value); by default the first control is varied over up to
+            four of its values.
         captions: a title for each example; by default the settings that vary.
         columns: examples side by side, as many as fit by default.
 
@@ -37,20 +45,30 @@ def explore(function: Callable[..., Picture], *, examples: Sequence[dict] | None
         examples = [{first: c} for c in choices[:: max(1, -(-len(choices) // 4))]]
     for example in examples:
         if unknown := set(example) - set(controls):
-            raise ValueError(f"explore() has no control named {sorted(unknown)}; it has {sorted(controls)}")
-    captions = captions or [", ".join(f"{k} = {v}" for k, v in example.items()) for example in examples]
+            raise ValueError(
+                f"explore() has no control named {sorted(unknown)}; it has {sorted(controls)}"
+            )
+    captions = captions or [
+        ", ".join(f"{k} = {v}" for k, v in example.items()) for example in examples
+    ]
     live = someone_is_there()
     shown = examples[:1] if live else examples
     still = [function(**{**start, **example}) for example in shown]
     picture = still[0] if len(still) == 1 else tile(still, list(captions), columns)
     data, metadata = picture._repr_mimebundle_()
-    if live:  # the page shows the sliders; a report made of this notebook falls back on the picture
+    # the page shows the sliders; a report made of this notebook falls back on the
+    # picture
+    if live:
         import ipywidgets
 
         ready = iter(still)  # the first picture is made already
         draw = lambda **settings: next(ready, None) or function(**settings)
         at = {**start, **examples[0]}
-        panel = ipywidgets.interactive(draw, {"auto_display": True}, **{n: widget(c, at[n]) for n, c in controls.items()})
+        panel = ipywidgets.interactive(
+            draw,
+            {"auto_display": True},
+            **{n: widget(c, at[n]) for n, c in controls.items()},
+        )
         data |= panel._repr_mimebundle_()
     publish_display_data(data, metadata)
 
@@ -60,10 +78,17 @@ def values(control) -> list:
     if isinstance(control, bool):
         return [control, not control]
     if isinstance(control, tuple):
-        low, high, step = control if len(control) == 3 else (*control, 1 if isinstance(control[0], int) else None)
+        low, high, step = (
+            control
+            if len(control) == 3
+            else (*control, 1 if isinstance(control[0], int) else None)
+        )
         step = step or (high - low) / 10 or 1
         count = round((high - low) / step) + 1
-        return [low + i * step if isinstance(step, int) else round(low + i * step, 10) for i in range(count)]
+        return [
+            low + i * step if isinstance(step, int) else round(low + i * step, 10)
+            for i in range(count)
+        ]
     return list(control)
 
 
@@ -75,7 +100,18 @@ def widget(control, value):
         return ipywidgets.Checkbox(value=value)
     if isinstance(control, tuple):
         choices = values(control)
-        kind = ipywidgets.IntSlider if all(isinstance(choice, int) for choice in choices) else ipywidgets.FloatSlider
-        step = choices[1] - choices[0] if len(choices) > 1 else 1  # one choice: a slider that stays where it is
-        return kind(value=value, min=control[0], max=control[1], step=step, continuous_update=False)
+        kind = (
+            ipywidgets.IntSlider
+            if all(isinstance(choice, int) for choice in choices)
+            else ipywidgets.FloatSlider
+        )
+        # one choice: a slider that stays where it is
+        step = choices[1] - choices[0] if len(choices) > 1 else 1
+        return kind(
+            value=value,
+            min=control[0],
+            max=control[1],
+            step=step,
+            continuous_update=False,
+        )
     return ipywidgets.Dropdown(options=list(control), value=value)

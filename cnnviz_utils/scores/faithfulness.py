@@ -1,4 +1,5 @@
-"""Does the network use what the map shows? Scores that ask the network, without masks or with parts left out."""
+"""Does the network use what the map shows? Scores that ask the network, without masks
+or with parts left out."""
 
 import torch
 from torch import Tensor, nn
@@ -9,30 +10,49 @@ from cnnviz_utils.scores.maps import check_maps
 from cnnviz_utils.scores.sanity import spearman
 
 
-def deletion(model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32) -> Tensor:
-    """The area under the class's probability while pixels go to black, the strongest first: low is good.
+def deletion(
+    model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32
+) -> Tensor:
+    """The area under the class's probability while pixels go to black, the strongest
+    first: low is good.
 
-    images (N, 3, H, W) in [0, 1], heatmaps (N, H, W), targets (N,) -> (N,) in [0, 1]; in `steps` equal shares of the
-    pixels, by trapezoids. Black is the image's zero. NaN for a map with NaN; ties by position. Beside it: the same
-    with a random map.
+    images (N, 3, H, W) in [0, 1], heatmaps (N, H, W), targets (N,) -> (N,) in [0, 1];
+    in `steps` equal shares of the pixels, by trapezoids. Black is the image's zero. NaN
+    for a map with NaN; ties by position. Beside it: the same with a random map.
 
-    Petsiuk et al. 2018, RISE: randomized input sampling for explanation of black-box models.
+    Petsiuk et al. 2018, RISE: randomized input sampling for explanation of black-box
+    models.
     """
     return _area(model, images, torch.zeros_like(images), heatmaps, targets, steps)
 
 
-def insertion(model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32) -> Tensor:
-    """The area under the class's probability while pixels come into a blurred image, the strongest first: high is
-    good. Blurred by a Gaussian of 11 pixels, sigma 5. Everything else as in `deletion`. Petsiuk et al. 2018."""
-    return _area(model, blur(images, 5.0, 5, "replicate"), images, heatmaps, targets, steps)
+def insertion(
+    model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32
+) -> Tensor:
+    """The area under the class's probability while pixels come into a blurred image,
+    the strongest first: high is good. Blurred by a Gaussian of 11 pixels, sigma 5.
+    Everything else as in `deletion`. Petsiuk et al. 2018."""
+    return _area(
+        model, blur(images, 5.0, 5, "replicate"), images, heatmaps, targets, steps
+    )
 
 
-def _area(model: nn.Module, start: Tensor, end: Tensor, heatmaps: Tensor, targets: Tensor, steps: int) -> Tensor:
-    """One pass a step over the whole batch: at step s the strongest s / steps of the pixels are taken from `end`."""
+def _area(
+    model: nn.Module,
+    start: Tensor,
+    end: Tensor,
+    heatmaps: Tensor,
+    targets: Tensor,
+    steps: int,
+) -> Tensor:
+    """One pass a step over the whole batch: at step s the strongest s / steps of the
+    pixels are taken from `end`."""
     check_maps(heatmaps)
     if heatmaps.shape != (len(end), *end.shape[2:]):
-        raise ValueError(f"heatmaps must have a number for each pixel of the images, {(len(end), *end.shape[2:])}, "
-                         f"not {tuple(heatmaps.shape)}: see `upsample_maps`")
+        raise ValueError(
+            f"heatmaps must have a number for each pixel of the images, {(len(end), *end.shape[2:])}, "
+            f"not {tuple(heatmaps.shape)}: see `upsample_maps`"
+        )
     order = heatmaps.flatten(1).argsort(dim=1, descending=True, stable=True)
     place = order.argsort(1).view_as(heatmaps)[:, None]  # 0 for the strongest pixel
     probabilities = []
@@ -40,61 +60,96 @@ def _area(model: nn.Module, start: Tensor, end: Tensor, heatmaps: Tensor, target
         for step in range(steps + 1):
             changed = place < round(step / steps * order.shape[1])
             mixed = torch.where(changed, end, start)
-            probabilities.append(model(mixed).float().softmax(1).gather(1, targets[:, None])[:, 0])
+            probabilities.append(
+                model(mixed).float().softmax(1).gather(1, targets[:, None])[:, 0]
+            )
     area = torch.trapezoid(torch.stack(probabilities, 1), dx=1 / steps, dim=1)
     return area.masked_fill(~heatmaps.flatten(1).isfinite().all(1), torch.nan)
 
 
 def pick_for_collages(
-    probabilities: Tensor, labels: Tensor, n: int = 2, *, least: float = 0.9, generator: torch.Generator
+    probabilities: Tensor,
+    labels: Tensor,
+    n: int = 2,
+    *,
+    least: float = 0.9,
+    generator: torch.Generator,
 ) -> Tensor:
-    """Images for collages of n x n: correctly classified with at least that probability, every class once a collage.
+    """Images for collages of n x n: correctly classified with at least that
+    probability, every class once a collage.
 
-    probabilities (N, classes), labels (N,) -> int64 (collages, n * n), no image twice, as many as can be made.
+    probabilities (N, classes), labels (N,) -> int64 (collages, n * n), no image twice,
+    as many as can be made.
     """
     sure, predicted = probabilities.max(1)
     usable = ((sure >= least) & (predicted == labels)).nonzero()[:, 0]
     usable = usable[torch.randperm(len(usable), generator=generator)]
-    by_class = {c: usable[labels[usable] == c].tolist() for c in labels.unique().tolist()}
+    by_class = {
+        c: usable[labels[usable] == c].tolist() for c in labels.unique().tolist()
+    }
     groups = []
     while True:
-        fullest = sorted((c for c in by_class if by_class[c]), key=lambda c: -len(by_class[c]))[: n * n]
+        fullest = sorted(
+            (c for c in by_class if by_class[c]), key=lambda c: -len(by_class[c])
+        )[: n * n]
         if len(fullest) < n * n:
             return torch.tensor(groups, dtype=torch.int64).view(-1, n * n)
         groups.append([by_class[c].pop() for c in fullest])
 
 
 def collages(images: Tensor, n: int = 2) -> Tensor:
-    """Groups of n * n images as one large image each, row by row. (G, n * n, 3, H, W) -> (G, 3, n * H, n * W)."""
+    """Groups of n * n images as one large image each, row by row. (G, n * n, 3, H, W)
+    -> (G, 3, n * H, n * W)."""
     if images.ndim != 5 or images.shape[1] != n * n:
-        raise ValueError(f"collages of {n} x {n} need images (G, {n * n}, 3, H, W), not {tuple(images.shape)}")
+        raise ValueError(
+            f"collages of {n} x {n} need images (G, {n * n}, 3, H, W), not {tuple(images.shape)}"
+        )
     g, _, c, h, w = images.shape
-    return images.view(g, n, n, c, h, w).permute(0, 3, 1, 4, 2, 5).reshape(g, c, n * h, n * w)
+    return (
+        images.view(g, n, n, c, h, w)
+        .permute(0, 3, 1, 4, 2, 5)
+        .reshape(g, c, n * h, n * w)
+    )
 
 
 def grid_share(heatmaps: Tensor, cells: Tensor, n: int = 2) -> Tensor:
-    """Grid pointing: the share of a collage's positive attribution that falls in the target's own cell.
+    """Grid pointing: the share of a collage's positive attribution that falls in the
+    target's own cell.
 
-    heatmaps (G, n * H, n * W) of collages, each for the class of the image in cell `cells` (G,) -> (G,) in [0, 1];
-    chance 1 / n^2. NaN: nothing positive, or NaN in the map. No masks needed.
+    heatmaps (G, n * H, n * W) of collages, each for the class of the image in cell
+    `cells` (G,) -> (G,) in [0, 1]; chance 1 / n^2. NaN: nothing positive, or NaN in the
+    map. No masks needed.
 
-    Boehle et al. 2021, Convolutional dynamic alignment networks for interpretable classifications, section 5.
+    Boehle et al. 2021, Convolutional dynamic alignment networks for interpretable
+    classifications, section 5.
     """
     check_maps(heatmaps)
     g, height, width = heatmaps.shape
     if height % n or width % n:
-        raise ValueError(f"maps of {height} x {width} cannot be cut into {n} x {n} cells")
-    parts = heatmaps.double().clamp(min=0).view(g, n, height // n, n, width // n).sum((2, 4)).flatten(1)
+        raise ValueError(
+            f"maps of {height} x {width} cannot be cut into {n} x {n} cells"
+        )
+    parts = (
+        heatmaps.double()
+        .clamp(min=0)
+        .view(g, n, height // n, n, width // n)
+        .sum((2, 4))
+        .flatten(1)
+    )
     return (parts.gather(1, cells[:, None])[:, 0] / parts.sum(1)).float()
 
 
-def part_drops(model: nn.Module, images: Tensor, without: Tensor, targets: Tensor) -> Tensor:
+def part_drops(
+    model: nn.Module, images: Tensor, without: Tensor, targets: Tensor
+) -> Tensor:
     """How much the class's logit falls when a part is not drawn.
 
-    images (N, 3, H, W), without (N, P, 3, H, W): the same image drawn again without part p; targets (N,) -> (N, P).
-    A part that is not there to leave out: NaN in all of `without[i, p]` gives NaN.
+    images (N, 3, H, W), without (N, P, 3, H, W): the same image drawn again without
+    part p; targets (N,) -> (N, P). A part that is not there to leave out: NaN in all of
+    `without[i, p]` gives NaN.
 
-    Hesse et al. 2023, FunnyBirds: a synthetic vision dataset for a part-based analysis of explainable AI methods.
+    Hesse et al. 2023, FunnyBirds: a synthetic vision dataset for a part-based analysis
+    of explainable AI methods.
     """
     n, parts = without.shape[:2]
     with torch.no_grad(), evaluating(model):
@@ -104,8 +159,9 @@ def part_drops(model: nn.Module, images: Tensor, without: Tensor, targets: Tenso
 
 
 def part_energy(heatmaps: Tensor, parts: Tensor) -> Tensor:
-    """The share of each map's positive sum that lies on each part. heatmaps (N, H, W), parts bool (N, P, H, W) ->
-    (N, P). NaN where a map has nothing positive, or a part no pixel."""
+    """The share of each map's positive sum that lies on each part. heatmaps (N, H, W),
+    parts bool (N, P, H, W) -> (N, P). NaN where a map has nothing positive, or a part
+    no pixel."""
     check_maps(heatmaps)
     positive = heatmaps.double().clamp(min=0)
     share = (positive[:, None] * parts).sum((2, 3)) / positive.sum((1, 2))[:, None]
@@ -113,14 +169,20 @@ def part_energy(heatmaps: Tensor, parts: Tensor) -> Tensor:
 
 
 def part_agreement(drops: Tensor, energies: Tensor) -> Tensor:
-    """Rank correlation, image by image, of what leaving a part out costs and of what the map gives to the part.
+    """Rank correlation, image by image, of what leaving a part out costs and of what
+    the map gives to the part.
 
-    (N, P), (N, P) -> (N,) in [-1, 1]; parts that are NaN in either are left out; NaN with fewer than three parts or
-    where one side is constant. Hesse et al. 2023 (single deletion).
+    (N, P), (N, P) -> (N,) in [-1, 1]; parts that are NaN in either are left out; NaN
+    with fewer than three parts or where one side is constant. Hesse et al. 2023 (single
+    deletion).
     """
     scores = []
     for drop, energy in zip(drops, energies, strict=True):
         there = ~(drop.isnan() | energy.isnan())
         enough = int(there.sum()) >= 3
-        scores.append(spearman(drop[there][None], energy[there][None])[0] if enough else drop.new_tensor(torch.nan))
+        scores.append(
+            spearman(drop[there][None], energy[there][None])[0]
+            if enough
+            else drop.new_tensor(torch.nan)
+        )
     return torch.stack(scores).float()

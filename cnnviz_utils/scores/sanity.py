@@ -1,10 +1,10 @@
-"""Does the map depend on the network at all? Randomised weights, and a shortcut that one network uses."""
+"""Does the map depend on the network at all? Randomised weights, and a shortcut that
+one network uses."""
 
 import copy
 from collections.abc import Iterator, Sequence
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,19 +16,25 @@ from cnnviz_utils.viz.cams import normalise_maps
 def cascading_randomisation(
     model: nn.Module, seed: int, stages: Sequence[str] | None = None
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Copies of the model in which more and more is drawn anew, from the logits downwards: (stage, copy), stage by
-    stage. The model itself is left as it is.
+    """Copies of the model in which more and more is drawn anew, from the logits
+    downwards: (stage, copy), stage by stage. The model itself is left as it is.
 
-    stages: layer names from the input to the logits, each reset with all that lies in it; None: the model's own
-    children that have weights. BatchNorm's statistics are reset as well. A map that stays what it was does not come
-    from what was learned: correlate |S| with the original's (`spearman`, `ssim`), an edge detector beside it.
+    stages: layer names from the input to the logits, each reset with all that lies in
+    it; None: the model's own children that have weights. BatchNorm's statistics are
+    reset as well. A map that stays what it was does not come
+    from what was learned: correlate |S| with the original's (`spearman`, `ssim`), an
+        edge detector beside it.
 
-    Raises:
-        KeyError: no such stage. ValueError: a module with weights of its own that has no `reset_parameters`.
+    Raises: KeyError: no such stage. ValueError: a module with weights of its own that
+        has no `reset_parameters`.
 
     Adebayo et al. 2018, Sanity checks for saliency maps.
     """
-    weighted = [name for name, child in model.named_children() if any(True for _ in child.parameters())]
+    weighted = [
+        name
+        for name, child in model.named_children()
+        if any(True for _ in child.parameters())
+    ]
     with torch.inference_mode(False):
         randomised = copy.deepcopy(model)
     for number, stage in enumerate(reversed(stages or weighted)):
@@ -44,12 +50,15 @@ def _draw_anew(module: nn.Module, name: str) -> None:
     if hasattr(module, "reset_parameters"):
         module.reset_parameters()
     elif list(module.parameters(recurse=False)):
-        raise ValueError(f"{name} ({type(module).__name__}) has weights but no reset_parameters to draw them anew")
+        raise ValueError(
+            f"{name} ({type(module).__name__}) has weights but no reset_parameters to draw them anew"
+        )
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
-    """Rank correlation image by image, ties shared. (N, ...), (N, ...) -> (N,) in [-1, 1]; NaN where one is constant
-    or has NaN. For sanity checks give magnitudes: `spearman(a.abs(), b.abs())`."""
+    """Rank correlation image by image, ties shared. (N, ...), (N, ...) -> (N,) in [-1,
+    1]; NaN where one is constant or has NaN. For sanity checks give magnitudes:
+    `spearman(a.abs(), b.abs())`."""
     first, second = first.flatten(1), second.flatten(1)
     bad = ~(first.isfinite().all(1) & second.isfinite().all(1))
     a, b = (r - r.mean(1, keepdim=True) for r in (ranks(first), ranks(second)))
@@ -58,44 +67,66 @@ def spearman(first: Tensor, second: Tensor) -> Tensor:
 
 
 def ssim(first: Tensor, second: Tensor) -> Tensor:
-    """Structural similarity of two maps, each min-max normalised image by image first. (N, H, W), (N, H, W) -> (N,).
+    """Structural similarity of two maps, each min-max normalised image by image first.
+    (N, H, W), (N, H, W) -> (N,).
 
-    Gaussian window of 11 pixels, sigma 1.5, inside the image only; constants .01 and .03. A constant map becomes
-    zeros; NaN for maps with NaN. For sanity checks give magnitudes.
+    Gaussian window of 11 pixels, sigma 1.5, inside the image only; constants .01 and
+    .03. A constant map becomes zeros; NaN for maps with NaN. For sanity checks give
+    magnitudes.
 
-    Wang et al. 2004, Image quality assessment: from error visibility to structural similarity.
+    Wang et al. 2004, Image quality assessment: from error visibility to structural
+    similarity.
     """
     check_maps(first), check_maps(second)
     a, b = (normalise_maps(m.double())[:, None] for m in (first, second))
-    line = torch.exp(-((torch.arange(11, device=a.device, dtype=torch.float64) - 5) ** 2) / (2 * 1.5**2))
+    line = torch.exp(
+        -((torch.arange(11, device=a.device, dtype=torch.float64) - 5) ** 2)
+        / (2 * 1.5**2)
+    )
     window = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
     if min(a.shape[2:]) < 11:
-        raise ValueError(f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: upsample them")
+        raise ValueError(
+            f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: upsample them"
+        )
     mean = lambda x: F.conv2d(x, window)
     mean_a, mean_b = mean(a), mean(b)
-    var_a, var_b, both = mean(a * a) - mean_a**2, mean(b * b) - mean_b**2, mean(a * b) - mean_a * mean_b
+    var_a, var_b, both = (
+        mean(a * a) - mean_a**2,
+        mean(b * b) - mean_b**2,
+        mean(a * b) - mean_a * mean_b,
+    )
     light = (2 * mean_a * mean_b + 0.01**2) / (mean_a**2 + mean_b**2 + 0.01**2)
     structure = (2 * both + 0.03**2) / (var_a + var_b + 0.03**2)
     return (light * structure).mean((1, 2, 3)).float()
 
 
 def mean_in_region(heatmaps: Tensor, region: Tensor) -> Tensor:
-    """The mean of each min-max normalised map over its region. (N, H, W), bool (N, H, W) -> (N,) in [0, 1]. NaN: an
-    empty region, or NaN in the map."""
+    """The mean of each min-max normalised map over its region. (N, H, W), bool (N, H,
+    W) -> (N,) in [0, 1]. NaN: an empty region, or NaN in the map."""
     check_maps(heatmaps, region)
-    return ((normalise_maps(heatmaps.double()) * region).sum((1, 2)) / region.sum((1, 2))).float()
+    return (
+        (normalise_maps(heatmaps.double()) * region).sum((1, 2)) / region.sum((1, 2))
+    ).float()
 
 
 def shortcut_auroc(users: Tensor, twins: Tensor) -> tuple[float, float]:
-    """Can the map tell a network that uses a shortcut from its twin that does not, looking at the same place?
+    """Can the map tell a network that uses a shortcut from its twin that does not,
+    looking at the same place?
 
-    users, twins: (N,) and (M,), one number an image about that place (`mean_in_region`, `energy_in_mask`) for the one
-    network and the other -> (difference of the means, AUROC: how often a user's image has the larger number). NaN
-    is left out; both are NaN if nothing is left.
+    users, twins: (N,) and (M,), one number an image about that place (`mean_in_region`,
+    `energy_in_mask`) for the one network and the other -> (difference of the means,
+    AUROC: how often a user's image has the larger number). NaN is left out; both are
+    NaN if nothing is left.
 
-    After Yang and Kim 2019, Benchmarking attribution methods with relative feature importance (BAM).
+    After Yang and Kim 2019, Benchmarking attribution methods with relative feature
+    importance (BAM).
     """
-    users, twins = users[~users.isnan()].double().cpu(), twins[~twins.isnan()].double().cpu()
+    from sklearn.metrics import roc_auc_score
+
+    users, twins = (
+        users[~users.isnan()].double().cpu(),
+        twins[~twins.isnan()].double().cpu(),
+    )
     if not len(users) or not len(twins):
         return float("nan"), float("nan")
     truth = torch.cat([torch.ones_like(users), torch.zeros_like(twins)])

@@ -1,4 +1,5 @@
-"""Which rows of a table, with which other settings, and whether all that goes together: known before anything runs."""
+"""Which rows of a table, with which other settings, and whether all that goes together:
+known before anything runs."""
 
 import math
 from dataclasses import fields, replace
@@ -10,12 +11,21 @@ from cnnviz_utils.base.settings import UsageError, nearest
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.freezing import freeze
-from cnnviz_utils.sweep.plan import SETTINGS, Row, Sweep, data_kinds, refuse_unknown, training_config, value_of
+from cnnviz_utils.sweep.plan import (
+    SETTINGS,
+    Row,
+    Sweep,
+    data_kinds,
+    refuse_unknown,
+    training_config,
+    value_of,
+)
 from cnnviz_utils.training.recipes import SOURCES
 
 
 def choose_rows(words, rows: tuple[Row, ...]) -> list[int]:
-    """Positions of rows by name, number (from 1), or a part of the name that several may have; all if no word is given.
+    """Positions of rows by name, number (from 1), or a part of the name that several
+    may have; all if no word is given.
 
     Raises UsageError with the nearest name.
     """
@@ -29,24 +39,34 @@ def choose_rows(words, rows: tuple[Row, ...]) -> list[int]:
         elif not hits:
             hits = [i for i, name in enumerate(names) if word and word in name]
         if not hits:
-            raise UsageError(f"no row is called {word!r}" + nearest(word, [row.name for row in rows]))
+            raise UsageError(
+                f"no row is called {word!r}" + nearest(word, [row.name for row in rows])
+            )
         chosen.update(hits)
     return sorted(chosen)
 
 
 def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
-    """The table with other settings: of the rows, of the data (`data` is its name), or `epochs_share`, which shortens
-    epochs and step sizes alike. "ROW:setting" is for the rows of that name (see `choose_rows`) only.
+    """The table with other settings: of the rows, of the data (`data` is its name), or
+    `epochs_share`, which shortens epochs and step sizes alike. "ROW:setting" is for the
+    rows of that name (see `choose_rows`) only.
 
-    Without ROW, `weights` goes to the rows that borrow weights (those from scratch stay from scratch) and `model` to
-    the rows with the table's commonest model (one that differs is there for the difference).
+    Without ROW, `weights` goes to the rows that borrow weights (those from scratch stay
+    from scratch) and `model` to the rows with the table's commonest model (one that
+    differs is there for the difference).
 
     Raises UsageError with the nearest name, or with what the value should be.
     """
-    data, rows, share = dict(sweep.data), [dict(row.settings) for row in sweep.rows], 1.0
+    data, rows, share = (
+        dict(sweep.data),
+        [dict(row.settings) for row in sweep.rows],
+        1.0,
+    )
     models = [row.settings["model"] for row in sweep.rows]
-    meant = {"weights": [row.settings["weights"] is not None for row in sweep.rows],
-             "model": [model == max(models, key=models.count) for model in models]}
+    meant = {
+        "weights": [row.settings["weights"] is not None for row in sweep.rows],
+        "model": [model == max(models, key=models.count) for model in models],
+    }
     for key, value in overrides.items():
         word, _, name = key.rpartition(":")
         if name in SETTINGS:
@@ -58,17 +78,28 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
         elif name == "epochs_share":
             share = value_of(value, {name: "float"}, name, "set")
             if not 0 < share <= 1:
-                raise UsageError(f"set: epochs_share lies above 0 and at most at 1, not {share}")
+                raise UsageError(
+                    f"set: epochs_share lies above 0 and at most at 1, not {share}"
+                )
         else:
             data = _override_data(data, name, value)
     rows = [_shorter(settings, share) for settings in rows]
-    return replace(sweep, data=data, changed=_changed(sweep.data, data), rows=tuple(
-        replace(row, settings=new, changed=_changed(row.settings, new)) for row, new in zip(sweep.rows, rows, strict=True)))
+    return replace(
+        sweep,
+        data=data,
+        changed=_changed(sweep.data, data),
+        rows=tuple(
+            replace(row, settings=new, changed=_changed(row.settings, new))
+            for row, new in zip(sweep.rows, rows, strict=True)
+        ),
+    )
 
 
 def _override_data(data: dict, name: str, value) -> dict:
     if name == "seed":
-        raise UsageError("set: the training's seeds are not a setting but --seeds, and the split's seed stays the file's")
+        raise UsageError(
+            "set: the training's seeds are not a setting but --seeds, and the split's seed stays the file's"
+        )
     if name == "data":
         known = data_kinds(str(value))
         return {k: v for k, v in data.items() if k in known} | {"name": value}
@@ -79,9 +110,22 @@ def _override_data(data: dict, name: str, value) -> dict:
 
 
 def _shorter(settings: dict, share: float) -> dict:
-    """Epochs and step size times a share, at least 1; those of a training that goes first too."""
-    scaled = {k: max(1, math.floor(settings[k] * share + 0.5)) for k in ("epochs", "step_size") if k in settings}
-    return settings | scaled | ({"first": _shorter(settings["first"], share)} if settings.get("first") else {})
+    """Epochs and step size times a share, at least 1; those of a training that goes
+    first too."""
+    scaled = {
+        k: max(1, math.floor(settings[k] * share + 0.5))
+        for k in ("epochs", "step_size")
+        if k in settings
+    }
+    return (
+        settings
+        | scaled
+        | (
+            {"first": _shorter(settings["first"], share)}
+            if settings.get("first")
+            else {}
+        )
+    )
 
 
 def _changed(old: dict, new: dict) -> dict:
@@ -89,8 +133,9 @@ def _changed(old: dict, new: dict) -> dict:
 
 
 def check(sweep: Sweep) -> Sweep:
-    """The same sweep, if every row's settings go together: values in range, a model that takes such images, parts that
-    it has, weights that go by a known name or are a file. Models are built without memory, so that this takes no time.
+    """The same sweep, if every row's settings go together: values in range, a model
+    that takes such images, parts that it has, weights that go by a known name or are a
+    file. Models are built without memory, so that this takes no time.
 
     Raises UsageError that names the row.
     """
@@ -101,14 +146,21 @@ def check(sweep: Sweep) -> Sweep:
             for settings in ([row.settings | first] if first else []) + [row.settings]:
                 _check_training(settings, sweep.data["size"])
             if not (weights is None or weights in known or Path(weights).is_file()):
-                raise UsageError(f"no weights are called {weights!r} and no file is" + nearest(weights, known))
+                raise UsageError(
+                    f"no weights are called {weights!r} and no file is"
+                    + nearest(weights, known)
+                )
         except (ValueError, RuntimeError) as error:
-            raise UsageError(f"row {row.name!r}: {str(error).splitlines()[0]}") from None
+            raise UsageError(
+                f"row {row.name!r}: {str(error).splitlines()[0]}"
+            ) from None
     return sweep
 
 
 def _check_training(settings: dict, size: int) -> None:
-    refuse_unknown(settings["augment"] or {}, [f.name for f in fields(Augment)], "augment")
+    refuse_unknown(
+        settings["augment"] or {}, [f.name for f in fields(Augment)], "augment"
+    )
     config = training_config(settings)
     with torch.device("meta"), torch.no_grad():
         model = build_model(settings["model"], 2, size=size).eval()
@@ -117,10 +169,14 @@ def _check_training(settings: dict, size: int) -> None:
         try:
             model(torch.zeros(1, 3, size, size))
         except RuntimeError:
-            raise UsageError(f"{settings['model']} does not work on images of {size} pixels") from None
+            raise UsageError(
+                f"{settings['model']} does not work on images of {size} pixels"
+            ) from None
     for part, _ in config.lrs:
         if not any(name.startswith(f"{part}.") for name in parts):
-            raise UsageError(f"lrs: {settings['model']} has no part {part!r}"
-                             + nearest(part, dict.fromkeys(name.split(".")[0] for name in parts)))
+            raise UsageError(
+                f"lrs: {settings['model']} has no part {part!r}"
+                + nearest(part, dict.fromkeys(name.split(".")[0] for name in parts))
+            )
     if not any(p.requires_grad for p in model.parameters()):
         raise UsageError("freeze leaves nothing that learns")

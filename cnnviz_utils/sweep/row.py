@@ -1,4 +1,5 @@
-"""What one run of a table is: its training, and the key under which its record is found again."""
+"""What one run of a table is: its training, and the key under which its record is found
+again."""
 
 import hashlib
 import json
@@ -15,31 +16,68 @@ from cnnviz_utils.training.loop import fit
 from cnnviz_utils.training.recipes import borrowed
 
 
-def train_row(settings: dict, splits: Splits, seed: int, device: str, progress: Callable[[dict], None]) -> dict:
-    """One row of the table: {"metrics": ..., "history": a dict an epoch}. Tested with the weights of the epoch that was
-    best on validation. The loss is the mean over the last epoch's training images."""
+def train_row(
+    settings: dict,
+    splits: Splits,
+    seed: int,
+    device: str,
+    progress: Callable[[dict], None],
+) -> dict:
+    """One row of the table: {"metrics": ..., "history": a dict an epoch}. Tested with
+    the weights of the epoch that was best on validation. The loss is the mean over the
+    last epoch's training images."""
     started = time.perf_counter()
-    model = borrowed(settings["model"], len(splits.classes), settings["weights"], size=splits.size, seed=seed)
-    stages = [settings | settings["first"], settings] if settings["first"] else [settings]
+    model = borrowed(
+        settings["model"],
+        len(splits.classes),
+        settings["weights"],
+        size=splits.size,
+        seed=seed,
+    )
+    stages = (
+        [settings | settings["first"], settings] if settings["first"] else [settings]
+    )
     epochs = []
     for number, stage in enumerate(stages, start=1):
         unfreeze(model, [name for name, _ in model.named_children()])
         freeze(model, stage["freeze"])
         tell = lambda row, stage=stage: progress(row | {"of": stage["epochs"]})
-        history = fit(model, splits.train, splits.valid, training_config(stage, seed), device, tell)
+        history = fit(
+            model,
+            splits.train,
+            splits.valid,
+            training_config(stage, seed),
+            device,
+            tell,
+        )
         epochs += [{"stage": number, **row} for row in history.rows]
     logits, labels = predict(model, splits.test, device=device)
     last, best = history.rows[-1], history.rows[history.best_epoch - 1]
-    metrics = {"last_loss": last["train_loss"], "val": best["valid_accuracy"], "test": top_k(logits, labels),
-               "test_top5": top_k(logits, labels, min(5, len(splits.classes))), "best_epoch": best["epoch"],
-               "seconds": time.perf_counter() - started, "numbers": count_parameters(model),
-               "numbers_learning": sum(p.numel() for p in model.parameters() if p.requires_grad)}
+    metrics = {
+        "last_loss": last["train_loss"],
+        "val": best["valid_accuracy"],
+        "test": top_k(logits, labels),
+        "test_top5": top_k(logits, labels, min(5, len(splits.classes))),
+        "best_epoch": best["epoch"],
+        "seconds": time.perf_counter() - started,
+        "numbers": count_parameters(model),
+        "numbers_learning": sum(
+            p.numel() for p in model.parameters() if p.requires_grad
+        ),
+    }
     return {"metrics": metrics, "history": epochs}
 
 
 def row_key(row: Row, splits: Splits) -> str:
-    """12 hex digits that change with the images and the row's settings; not with its name, the seed, or the machine."""
+    """12 hex digits that change with the images and the row's settings; not with its
+    name, the seed, or the machine."""
     weights = row.settings["weights"]
-    content = hashlib.sha256(Path(weights).read_bytes()).hexdigest() if weights and Path(weights).is_file() else weights
-    text = json.dumps([splits.fingerprint, row.settings | {"weights": content}], sort_keys=True)
+    content = (
+        hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+        if weights and Path(weights).is_file()
+        else weights
+    )
+    text = json.dumps(
+        [splits.fingerprint, row.settings | {"weights": content}], sort_keys=True
+    )
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,5 +1,5 @@
-"""Run a table: each row and seed is a run with a record of its own, so that a table can be stopped and taken up again,
-and two processes can share it by its rows."""
+"""Run a table: each row and seed is a run with a record of its own, so that a table can
+be stopped and taken up again, and two processes can share it by its rows."""
 
 import json
 import time
@@ -23,7 +23,8 @@ from cnnviz_utils.sweep.report import write_summary
 from cnnviz_utils.sweep.row import row_key, train_row
 from cnnviz_utils.training.recipes import SOURCES, borrowed
 
-Progress = Callable[[str, bool], None]  # a text, and whether it is passing (an epoch's) or to stay (a run's)
+# a text, and whether it is passing (an epoch's) or to stay (a run's)
+Progress = Callable[[str, bool], None]
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a sweep: its page, and the runs that were made, found finished, or failed."""
+    """What became of a sweep: its page, and the runs that were made, found finished, or
+    failed."""
 
     page: Path
     made: list[str] = field(default_factory=list)
@@ -56,9 +58,13 @@ def check_device(device: str) -> None:
     """Raises UsageError for a device that there is not."""
     kind, _, index = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise UsageError(f"no device is called {device!r}" + nearest(device, ("auto", "cpu", "cuda")))
+        raise UsageError(
+            f"no device is called {device!r}" + nearest(device, ("auto", "cpu", "cuda"))
+        )
     if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"there is no GPU {index or 0} here: use --device cpu, or auto")
+        raise UsageError(
+            f"there is no GPU {index or 0} here: use --device cpu, or auto"
+        )
 
 
 def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
@@ -67,46 +73,75 @@ def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     sweep = override(read_sweep(file), overrides or {})
     if seeds:
         sweep = replace(sweep, seeds=check_seeds(list(seeds), "seeds"))
-    if pick_device(device).type == "cpu":  # float16 is for GPUs: run in float32, and let the table say so
-        sweep = replace(sweep, rows=tuple(
-            replace(row, settings=row.settings | {"amp": "off"}, changed=row.changed | {"amp": ("float16", "off")})
-            if row.settings["amp"] == "float16" else row for row in sweep.rows))
+    # float16 is for GPUs: run in float32, and let the table say so
+    if pick_device(device).type == "cpu":
+        sweep = replace(
+            sweep,
+            rows=tuple(
+                replace(
+                    row,
+                    settings=row.settings | {"amp": "off"},
+                    changed=row.changed | {"amp": ("float16", "off")},
+                )
+                if row.settings["amp"] == "float16"
+                else row
+                for row in sweep.rows
+            ),
+        )
     return check(sweep)
 
 
 def read_data(sweep: Sweep) -> Splits:
-    """The table's data. Raises UsageError if it is not there, or is less than a batch that has to be full."""
+    """The table's data. Raises UsageError if it is not there, or is less than a batch
+    that has to be full."""
     try:
         splits = load_data(**sweep.data)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
     for row in sweep.rows:
         if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
-            raise UsageError(f"row {row.name!r}: a batch of {row.settings['batch_size']} is more than the "
-                             f"{len(splits.train)} images to learn from: set a smaller batch_size")
+            raise UsageError(
+                f"row {row.name!r}: a batch of {row.settings['batch_size']} is more than the "
+                f"{len(splits.train)} images to learn from: set a smaller batch_size"
+            )
     return splits
 
 
 def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> None:
-    """Borrow each row's weights once before anything runs: a source's are trained now if they never were.
+    """Borrow each row's weights once before anything runs: a source's are trained now
+    if they never were.
 
     Raises UsageError, naming the row, for weights that are not there or do not fit.
     """
-    for name, weights in dict.fromkeys((row.settings["model"], row.settings["weights"]) for row in rows):
+    for name, weights in dict.fromkeys(
+        (row.settings["model"], row.settings["weights"]) for row in rows
+    ):
         if weights is None:
             continue
-        progress(f"weights: {name} from {weights}" + (", trained here the first time" if weights in SOURCES else ""),
-                 weights not in SOURCES)
+        progress(
+            f"weights: {name} from {weights}"
+            + (", trained here the first time" if weights in SOURCES else ""),
+            weights not in SOURCES,
+        )
         try:
             borrowed(name, len(splits.classes), weights, size=splits.size)
         except Exception as error:  # whatever is wrong with a file of weights
-            row = next(r.name for r in rows if (r.settings["model"], r.settings["weights"]) == (name, weights))
+            row = next(
+                r.name
+                for r in rows
+                if (r.settings["model"], r.settings["weights"]) == (name, weights)
+            )
             raise UsageError(f"row {row!r}: {first_line(error)}") from None
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its kind goes first where it was not raised to be read."""
-    kind = "" if isinstance(error, ValueError | OSError | ArithmeticError) else f"{type(error).__name__}: "
+    """What an error says, in one line; its kind goes first where it was not raised to
+    be read."""
+    kind = (
+        ""
+        if isinstance(error, ValueError | OSError | ArithmeticError)
+        else f"{type(error).__name__}: "
+    )
     return kind + (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
@@ -114,54 +149,90 @@ def read_record(path: Path) -> dict | None:
     """A record, None if there is none or it cannot be read."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return content if isinstance(content, dict) and {"metrics", "error"} & set(content) else None
+        return (
+            content
+            if isinstance(content, dict) and {"metrics", "error"} & set(content)
+            else None
+        )
     except (OSError, ValueError):
         return None
 
 
 def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) -> str:
-    """Make one run and write its record; "" or, if it failed, why (kept beside it as .failed.json)."""
+    """Make one run and write its record; "" or, if it failed, why (kept beside it as
+    .failed.json)."""
     started = time.time()
-    known = {"row": job.row.name, "seed": job.seed, "parameters": {"data": sweep.data, **job.row.settings},
-             "changed": job.row.changed, "published": job.row.published}
+    known = {
+        "row": job.row.name,
+        "seed": job.seed,
+        "parameters": {"data": sweep.data, **job.row.settings},
+        "changed": job.row.changed,
+        "published": job.row.published,
+    }
 
     def epoch(row: dict) -> None:
-        say(f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, validation {row['valid_accuracy']:.4f}, "
-            f"{time.time() - started:.0f} s", True)
+        say(
+            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, validation {row['valid_accuracy']:.4f}, "
+            f"{time.time() - started:.0f} s",
+            True,
+        )
 
     try:
         found = train_row(job.row.settings, splits, job.seed, device, epoch)
     except Exception as error:  # whatever it is, the other rows still run
-        write_whole(job.failure, json.dumps(plain(known | {"error": first_line(error)}), indent=1))
+        write_whole(
+            job.failure,
+            json.dumps(plain(known | {"error": first_line(error)}), indent=1),
+        )
         return first_line(error)
-    facts = provenance() | {"device": str(pick_device(device)), "data": splits.fingerprint,
-                            "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started))}
-    write_whole(job.record, json.dumps(plain(known | found | {"provenance": facts}), indent=1))
+    facts = provenance() | {
+        "device": str(pick_device(device)),
+        "data": splits.fingerprint,
+        "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
+    }
+    write_whole(
+        job.record, json.dumps(plain(known | found | {"provenance": facts}), indent=1)
+    )
     job.failure.unlink(missing_ok=True)
     return ""
 
 
-def run_sweep(file: str | Path, out: Path | None = None, overrides: dict[str, object] | None = None,
-              seeds: Sequence[int] | None = None, rows: Sequence[str] = (), device: str = "auto",
-              progress: Progress = lambda text, passing: None) -> Outcome:
-    """Run what is not yet recorded of a table, and write its summary (index.html, summary.csv, summary.json) to `out`.
+def run_sweep(
+    file: str | Path,
+    out: Path | None = None,
+    overrides: dict[str, object] | None = None,
+    seeds: Sequence[int] | None = None,
+    rows: Sequence[str] = (),
+    device: str = "auto",
+    progress: Progress = lambda text, passing: None,
+) -> Outcome:
+    """Run what is not yet recorded of a table, and write its summary (index.html,
+    summary.csv, summary.json) to `out`.
 
-    Args:
-        file: a YAML file, or the name of one of the course's.
-        overrides: other settings, see `overrides.override`.
-        seeds, rows: other seeds than the file's; only some rows (the summary still has them all).
+    Args: file: a YAML file, or the name of one of the course's. overrides: other
+        settings, see `overrides.override`. seeds, rows: other seeds than the file's;
+        only some rows (the summary still has them all).
 
-    Raises UsageError, before anything runs, for whatever does not exist or does not fit. A run that fails later is
-    named in the outcome and costs the others nothing.
+    Raises UsageError, before anything runs, for whatever does not exist or does not
+    fit. A run that fails later is named in the outcome and costs the others nothing.
     """
     sweep = plan_sweep(file, overrides, seeds, device)
     chosen = choose_rows(rows, sweep.rows)
     out = Path(out or (CHECKOUT or Path.cwd()) / "reports" / "sweeps" / sweep.name)
     splits = read_data(sweep)
-    stems = {row.name: out / "records" / f"{row.slug}-{row_key(row, splits)}" for row in sweep.rows}
-    jobs = [Job(sweep.rows[i], seed, Path(f"{stems[sweep.rows[i].name]}-seed{seed}.json"))
-            for seed in sweep.seeds for i in chosen]  # a whole table first, then the next seed
-    fetch_weights([job.row for job in jobs if not read_record(job.record)], splits, progress)
+    stems = {
+        row.name: out / "records" / f"{row.slug}-{row_key(row, splits)}"
+        for row in sweep.rows
+    }
+    jobs = [
+        Job(sweep.rows[i], seed, Path(f"{stems[sweep.rows[i].name]}-seed{seed}.json"))
+        # a whole table first, then the next seed
+        for seed in sweep.seeds
+        for i in chosen
+    ]
+    fetch_weights(
+        [job.row for job in jobs if not read_record(job.record)], splits, progress
+    )
     outcome = Outcome(out / "index.html")
     try:
         for number, job in enumerate(jobs, start=1):
@@ -176,7 +247,12 @@ def run_sweep(file: str | Path, out: Path | None = None, overrides: dict[str, ob
             (outcome.failed if problem else outcome.made).append(str(job))
             say(f"FAILED, {problem}" if problem else _result(job), False)
     finally:
-        write_summary(sweep, out, {row.name: collect(stems[row.name]) for row in sweep.rows}, splits)
+        write_summary(
+            sweep,
+            out,
+            {row.name: collect(stems[row.name]) for row in sweep.rows},
+            splits,
+        )
     return outcome
 
 
@@ -187,10 +263,14 @@ def _result(job: Job) -> str:
 
 
 def collect(stem: Path) -> dict[str, list[dict]]:
-    """All records of a row with these settings, whichever the seed: {"runs": finished ones, "failed": failed ones}."""
+    """All records of a row with these settings, whichever the seed: {"runs": finished
+    ones, "failed": failed ones}."""
     found = {"runs": [], "failed": []}
     for path in sorted(stem.parent.glob(f"{stem.name}-seed*.json")):
         if record := read_record(path):
             kind = "failed" if path.name.endswith(".failed.json") else "runs"
             found[kind].append(record | {"file": f"records/{path.name}"})
-    return {kind: sorted(records, key=lambda r: r["seed"]) for kind, records in found.items()}
+    return {
+        kind: sorted(records, key=lambda r: r["seed"])
+        for kind, records in found.items()
+    }

@@ -1,10 +1,12 @@
-"""Training on images that were changed on purpose: by noise, or by an adversary who may move every pixel a little.
+"""Training on images that were changed on purpose: by noise, or by an adversary who may
+move every pixel a little.
 
-A network that keeps its answer under such changes cannot lean on fine patterns that mean nothing to a person. What it
-has learned is closer to what we see, and so are the pictures that it makes: see `viz.class_images`.
+A network that keeps its answer under such changes cannot lean on fine patterns that
+mean nothing to a person. What it has learned is closer to what we see, and so are the
+pictures that it makes: see `viz.class_images`.
 
-Madry et al. 2018, Towards deep learning models resistant to adversarial attacks; Santurkar et al. 2019, Image synthesis
-with a single (robust) classifier.
+Madry et al. 2018, Towards deep learning models resistant to adversarial attacks;
+Santurkar et al. 2019, Image synthesis with a single (robust) classifier.
 """
 
 from dataclasses import dataclass
@@ -18,11 +20,13 @@ from cnnviz_utils.base.hooks import evaluating
 
 @dataclass(frozen=True)
 class Change:
-    """What is done to a batch of training images before the network learns from it: the argument `change` of `fit`.
+    """What is done to a batch of training images before the network learns from it: the
+    argument `change` of `fit`.
 
-    noise: Gaussian noise on every number, with a standard deviation of its own for each image, from 0 to this; images
-        lie in [0, 1]
-    eps, steps: how far (L2, over the whole image) and in how many steps an adversary may move each image; 0 for none
+    noise: Gaussian noise on every number, with a standard deviation of its own for each
+        image, from 0 to this; images lie in [0, 1]
+    eps, steps: how far (L2, over the whole image) and in how many steps an adversary
+        may move each image; 0 for none
 
     Raises ValueError for a value out of range.
     """
@@ -33,27 +37,48 @@ class Change:
 
     def __post_init__(self):
         if self.noise < 0 or self.eps < 0 or self.steps < 1:
-            raise ValueError(f"noise and eps must not be negative, and steps must be at least 1, not {self}")
+            raise ValueError(
+                f"noise and eps must not be negative, and steps must be at least 1, not {self}"
+            )
 
-    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-        """images (N, 3, H, W) in [0, 1], labels (N,) -> images (N, 3, H, W) in [0, 1]."""
+    def __call__(
+        self,
+        model: nn.Module,
+        images: Tensor,
+        labels: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """images (N, 3, H, W) in [0, 1], labels (N,) -> images (N, 3, H, W) in [0,
+        1]."""
         if self.noise:
-            strength = self.noise * torch.rand(len(images), 1, 1, 1, generator=generator)
+            strength = self.noise * torch.rand(
+                len(images), 1, 1, 1, generator=generator
+            )
             noise = strength * torch.randn(images.shape, generator=generator)
             images = (images + noise.to(images.device)).clamp(0, 1)
         if self.eps:
-            images = adversarial_examples(model, images, labels, eps=self.eps, steps=self.steps)
+            images = adversarial_examples(
+                model, images, labels, eps=self.eps, steps=self.steps
+            )
         return images
 
 
 def adversarial_examples(
-    model: nn.Module, images: Tensor, labels: Tensor, *, eps: float = 2.0, steps: int = 3, targeted: bool = False
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float = 2.0,
+    steps: int = 3,
+    targeted: bool = False,
 ) -> Tensor:
-    """Images at most `eps` (L2, over the whole image in [0, 1]) away, changed so that the loss grows.
+    """Images at most `eps` (L2, over the whole image in [0, 1]) away, changed so that
+    the loss grows.
 
-    images (N, 3, H, W) in [0, 1], labels (N,) -> (N, 3, H, W) in [0, 1]: projected gradient ascent on the
-    cross-entropy, each step 2.5 * eps / steps long, each image by itself, without a random start. `targeted`: the
-    loss falls instead, towards the labels given. Nothing is left in `.grad`, modes or statistics; training on these
+    images (N, 3, H, W) in [0, 1], labels (N,) -> (N, 3, H, W) in [0, 1]: projected
+    gradient ascent on the cross-entropy, each step 2.5 * eps / steps long, each image
+    by itself, without a random start. `targeted`: the loss falls instead, towards the
+    labels given. Nothing is left in `.grad`, modes or statistics; training on these
     images in place of the originals makes a network robust.
 
     Madry et al. 2018, Towards deep learning models resistant to adversarial attacks.
@@ -67,9 +92,12 @@ def adversarial_examples(
             pixels = (images + change).requires_grad_()
             loss = direction * F.cross_entropy(model(pixels), labels, reduction="sum")
             gradient = torch.autograd.grad(loss, pixels)[0]
-            change = change + 2.5 * eps / steps * gradient / _length(gradient).clamp(min=1e-12)
+            change = change + 2.5 * eps / steps * gradient / _length(gradient).clamp(
+                min=1e-12
+            )
             change = change * (eps / _length(change).clamp(min=1e-12)).clamp(max=1)
-            change = (images + change).clamp(0, 1) - images  # only ever shorter: both are in the cube
+            # only ever shorter: both are in the cube
+            change = (images + change).clamp(0, 1) - images
         return (images + change).detach()
 
 

@@ -12,11 +12,13 @@ OPTIMISERS = ("sgd", "adam", "adamw")
 class TrainConfig:
     """How to train. A value out of range raises ValueError in one sentence.
 
-    lr: the peak learning rate; lrs: (part's name, learning rate) pairs for parts that learn at another one
-    step_size, gamma: for "step": every step_size epochs the learning rate is multiplied by gamma
+    lr: the peak learning rate; lrs: (part's name, learning rate) pairs for parts that
+        learn at another one
+    step_size, gamma: for "step": every step_size epochs the learning rate is multiplied
+        by gamma
     clip: the largest norm of the gradient, None for any
-    class_weights: None or "balanced" (weights the loss by inverse class counts); balanced_sampling draws classes
-        equally often instead
+    class_weights: None or "balanced" (weights the loss by inverse class counts);
+        balanced_sampling draws classes equally often instead
     amp: "off", "float16" (with gradient scaler, GPU only), "bfloat16"
     """
 
@@ -40,13 +42,25 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self):
-        choices = {"optimiser": OPTIMISERS, "schedule": SCHEDULES, "amp": ("off", "float16", "bfloat16"),
-                   "class_weights": (None, "balanced")}
+        choices = {
+            "optimiser": OPTIMISERS,
+            "schedule": SCHEDULES,
+            "amp": ("off", "float16", "bfloat16"),
+            "class_weights": (None, "balanced"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name} must be one of {allowed}, not {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must be one of {allowed}, not {getattr(self, name)!r}"
+                )
         for name in ("lr", "epochs", "batch_size", "step_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        if not (0 <= self.momentum < 1 and 0 <= self.label_smoothing < 1 and self.weight_decay >= 0):
-            raise ValueError("momentum and label_smoothing must lie in [0, 1), weight_decay must not be negative")
+        if not (
+            0 <= self.momentum < 1
+            and 0 <= self.label_smoothing < 1
+            and self.weight_decay >= 0
+        ):
+            raise ValueError(
+                "momentum and label_smoothing must lie in [0, 1), weight_decay must not be negative"
+            )

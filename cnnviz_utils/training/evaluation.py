@@ -1,87 +1,153 @@
-"""How good is a network? Logits and labels in, numbers and tables out; scikit-learn does the counting."""
+"""How good is a network? Logits and labels in, numbers and tables out; scikit-learn
+does the counting."""
+
+from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor, nn
 
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.data.loaders import batches
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@torch.no_grad()  # not inference_mode: what it moves to a GPU could not be trained or differentiated afterwards
-def predict(model: nn.Module, data, batch_size: int = 256, device: str | torch.device = "auto") -> tuple[Tensor, Tensor]:
-    """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in evaluation mode."""
+
+# not inference_mode: what it moves to a GPU could not be trained or differentiated
+# afterwards
+@torch.no_grad()
+def predict(
+    model: nn.Module, data, batch_size: int = 256, device: str | torch.device = "auto"
+) -> tuple[Tensor, Tensor]:
+    """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in
+    evaluation mode."""
     device = pick_device(device)
     model.to(device)
     with evaluating(model):
-        logits = [model(images).float().cpu() for images, _ in batches(data, batch_size, device=device)]
+        logits = [
+            model(images).float().cpu()
+            for images, _ in batches(data, batch_size, device=device)
+        ]
     return torch.cat(logits), data.labels
 
 
 @torch.no_grad()
-def predict_tta(model: nn.Module, data, views: Sequence[Callable[[Tensor], Tensor]], share: float = 0.6,
-                batch_size: int = 256, device: str | torch.device = "auto") -> tuple[Tensor, Tensor]:
-    """Test-time augmentation: every image is answered as it is and in several views, and the probabilities averaged.
+def predict_tta(
+    model: nn.Module,
+    data,
+    views: Sequence[Callable[[Tensor], Tensor]],
+    share: float = 0.6,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
+) -> tuple[Tensor, Tensor]:
+    """Test-time augmentation: every image is answered as it is and in several views,
+    and the probabilities averaged.
 
-    views: images (n, 3, H, W) -> images of the same shape, each the same whenever it is called; see
-        `augment.fixed_views`. All views together count `share`, in [0, 1], the image as it is the rest; 0.6 as in
-        fastai's first version.
+    views: images (n, 3, H, W) -> images of the same shape, each the same whenever it is
+        called; see `augment.fixed_views`. All views together count `share`, in [0, 1],
+        the image as it is the rest; 0.6 as in fastai's first version.
 
-    Returns the logarithm of the averaged probabilities (N, classes), which serves as logits, and labels (N,).
-    Raises ValueError without views, or for a share out of range.
+    Returns the logarithm of the averaged probabilities (N, classes), which serves as
+    logits, and labels (N,). Raises ValueError without views, or for a share out of
+    range.
     """
     if not views or not 0 <= share <= 1:
-        raise ValueError(f"test-time augmentation needs views and a share in [0, 1], not {len(views)} views and {share}")
+        raise ValueError(
+            f"test-time augmentation needs views and a share in [0, 1], not {len(views)} views and {share}"
+        )
     device, found = pick_device(device), []
     model.to(device)
     with evaluating(model):
         for images, _ in batches(data, batch_size, device=device):
             answers = [model(view(images)).float().softmax(1) for view in views]
-            found.append(((1 - share) * model(images).float().softmax(1) + share * torch.stack(answers).mean(0)).cpu())
+            found.append(
+                (
+                    (1 - share) * model(images).float().softmax(1)
+                    + share * torch.stack(answers).mean(0)
+                ).cpu()
+            )
     return torch.cat(found).clamp(min=1e-30).log(), data.labels
 
 
 def top_k(logits: Tensor, labels: Tensor, k: int = 1) -> float:
     """Share of images whose label is among the k largest logits."""
-    return float((logits.topk(k, dim=1).indices == labels[:, None]).any(1).double().mean())
+    return float(
+        (logits.topk(k, dim=1).indices == labels[:, None]).any(1).double().mean()
+    )
 
 
-def classification_table(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 and support, a row a class, then the rows "macro average" and "weighted average".
+def classification_table(
+    logits: Tensor, labels: Tensor, classes: Sequence[str]
+) -> pd.DataFrame:
+    """Precision, recall, F1 and support, a row a class, then the rows "macro average"
+    and "weighted average".
 
     A class that is never answered has precision 0.
     """
+    import pandas as pd
+    from sklearn.metrics import precision_recall_fscore_support
+
     answers, numbers = logits.argmax(1).numpy(), range(len(classes))
     columns = ("precision", "recall", "f1", "support")
-    scores = precision_recall_fscore_support(labels.numpy(), answers, labels=numbers, zero_division=0)
+    scores = precision_recall_fscore_support(
+        labels.numpy(), answers, labels=numbers, zero_division=0
+    )
     table = pd.DataFrame(dict(zip(columns, scores, strict=True)), index=list(classes))
     for average in ("macro", "weighted"):
-        row = precision_recall_fscore_support(labels.numpy(), answers, labels=numbers, zero_division=0, average=average)
+        row = precision_recall_fscore_support(
+            labels.numpy(), answers, labels=numbers, zero_division=0, average=average
+        )
         table.loc[f"{average} average"] = [*row[:3], len(labels)]
     return table
 
 
-def confusion(logits: Tensor, labels: Tensor, classes: Sequence[str], normalise: str | None = None) -> pd.DataFrame:
-    """True classes in rows, answers in columns: counts, or with normalise="true" percent of each row."""
-    counts = confusion_matrix(labels.numpy(), logits.argmax(1).numpy(), labels=range(len(classes)))
+def confusion(
+    logits: Tensor, labels: Tensor, classes: Sequence[str], normalise: str | None = None
+) -> pd.DataFrame:
+    """True classes in rows, answers in columns: counts, or with normalise="true"
+    percent of each row."""
+    import pandas as pd
+    from sklearn.metrics import confusion_matrix
+
+    counts = confusion_matrix(
+        labels.numpy(), logits.argmax(1).numpy(), labels=range(len(classes))
+    )
     table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
-    return table if normalise is None else 100 * table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    return (
+        table
+        if normalise is None
+        else 100 * table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    )
 
 
-def calibration(logits: Tensor, labels: Tensor, bins: int = 10) -> tuple[pd.DataFrame, float]:
-    """Probability given against share of right answers, in bins of equal width that are not empty; and the expected
-    calibration error, the mean distance of the two weighted by images (Guo 2017)."""
+def calibration(
+    logits: Tensor, labels: Tensor, bins: int = 10
+) -> tuple[pd.DataFrame, float]:
+    """Probability given against share of right answers, in bins of equal width that are
+    not empty; and the expected calibration error, the mean distance of the two weighted
+    by images (Guo 2017)."""
+    import pandas as pd
+
     confidence, answers = logits.softmax(1).max(1)
-    frame = pd.DataFrame({"confidence": confidence.numpy(), "accuracy": (answers == labels).double().numpy()})
-    groups = frame.groupby((frame["confidence"] * bins).clip(upper=bins - 1e-9).astype(int))
+    frame = pd.DataFrame(
+        {
+            "confidence": confidence.numpy(),
+            "accuracy": (answers == labels).double().numpy(),
+        }
+    )
+    groups = frame.groupby(
+        (frame["confidence"] * bins).clip(upper=bins - 1e-9).astype(int)
+    )
     table = groups.mean().assign(images=groups.size()).reset_index(drop=True)
-    error = ((table["confidence"] - table["accuracy"]).abs() * table["images"]).sum() / len(labels)
+    error = (
+        (table["confidence"] - table["accuracy"]).abs() * table["images"]
+    ).sum() / len(labels)
     return table, float(error)
 
 
@@ -93,8 +159,15 @@ def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
 
 
 @torch.no_grad()
-def embeddings(model: nn.Module, data, layer: str, batch_size: int = 256, device: str | torch.device = "auto") -> Tensor:
-    """The response at a layer, (N, D), on the CPU; maps (C, h, w) are averaged over positions, so that D = C."""
+def embeddings(
+    model: nn.Module,
+    data,
+    layer: str,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
+) -> Tensor:
+    """The response at a layer, (N, D), on the CPU; maps (C, h, w) are averaged over
+    positions, so that D = C."""
     device = pick_device(device)
     model.to(device)
     found = []
@@ -102,13 +175,21 @@ def embeddings(model: nn.Module, data, layer: str, batch_size: int = 256, device
         for images, _ in batches(data, batch_size, device=device):
             model(images)
             response = maps[layer].float()
-            found.append((response.mean((2, 3)) if response.ndim == 4 else response.flatten(1)).cpu())
+            found.append(
+                (
+                    response.mean((2, 3)) if response.ndim == 4 else response.flatten(1)
+                ).cpu()
+            )
     return torch.cat(found)
 
 
-def predictions_csv(path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]) -> None:
+def predictions_csv(
+    path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]
+) -> None:
     """One line an image, `Id,Category`, in the order given."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["Id", "Category"])
-        writer.writerows(zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True))
+        writer.writerows(
+            zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True)
+        )

@@ -1,11 +1,13 @@
 """The one training loop: epochs, steps, validation, and the best epoch's weights."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,43 +20,64 @@ from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import predict
 from cnnviz_utils.training.optimiser import lr_factor, make_optimiser, steps_per_epoch
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 @dataclass
 class History:
-    """What happened, a dict an epoch: epoch, lr, train_loss, train_accuracy, valid_loss, valid_accuracy, seconds,
-    skipped (steps that the gradient scaler left out)."""
+    """What happened, a dict an epoch: epoch, lr, train_loss, train_accuracy,
+    valid_loss, valid_accuracy, seconds, skipped (steps that the gradient scaler left
+    out)."""
 
     rows: list[dict] = field(default_factory=list)
 
     def frame(self) -> pd.DataFrame:
+        import pandas as pd
+
         return pd.DataFrame(self.rows)
 
     @property
     def best_epoch(self) -> int:
-        """The epoch (from 1) with the highest validation accuracy, the first of equals."""
-        return max(self.rows, key=lambda row: (row["valid_accuracy"], -row["epoch"]))["epoch"]
+        """The epoch (from 1) with the highest validation accuracy, the first of
+        equals."""
+        return max(self.rows, key=lambda row: (row["valid_accuracy"], -row["epoch"]))[
+            "epoch"
+        ]
 
 
 def autocast(device: torch.device, amp: str):
-    """The context in which the forward pass computes: half precision where asked for, float32 otherwise."""
-    dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(amp, torch.float32)
+    """The context in which the forward pass computes: half precision where asked for,
+    float32 otherwise."""
+    dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(
+        amp, torch.float32
+    )
     return torch.autocast(device.type, dtype=dtype, enabled=amp != "off")
 
 
-def loss_of(output, labels: Tensor, config: TrainConfig, weights: Tensor | None) -> Tensor:
-    """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones count 0.3 (Szegedy 2015)."""
-    loss = lambda logits: F.cross_entropy(logits, labels, weight=weights, label_smoothing=config.label_smoothing)
+def loss_of(
+    output, labels: Tensor, config: TrainConfig, weights: Tensor | None
+) -> Tensor:
+    """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones
+    count 0.3 (Szegedy 2015)."""
+    loss = lambda logits: F.cross_entropy(
+        logits, labels, weight=weights, label_smoothing=config.label_smoothing
+    )
     if isinstance(output, tuple):
-        return loss(output[0]) + 0.3 * sum(loss(extra) for extra in output[1:] if extra is not None)
+        return loss(output[0]) + 0.3 * sum(
+            loss(extra) for extra in output[1:] if extra is not None
+        )
     return loss(output)
 
 
 @dataclass
 class Stepper:
-    """One step of training after another: forward pass, loss, gradients, optimiser. `fit` and `find_lr` use it.
+    """One step of training after another: forward pass, loss, gradients, optimiser.
+    `fit` and `find_lr` use it.
 
-    config decides loss, precision and clipping; weights: one a class for the loss, or None; skipped counts the steps
-    that the gradient scaler left out because a gradient had overflowed in float16.
+    config decides loss, precision and clipping; weights: one a class for the loss, or
+    None; skipped counts the steps that the gradient scaler left out because a gradient
+    had overflowed in float16.
     """
 
     model: nn.Module
@@ -65,7 +88,9 @@ class Stepper:
 
     def __post_init__(self):
         self.optimiser = make_optimiser(self.model, self.config)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.amp == "float16")
+        self.scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.config.amp == "float16"
+        )
 
     def set_lr(self, factor: float) -> None:
         """Every group's learning rate: `factor` times its peak."""
@@ -73,8 +98,8 @@ class Stepper:
             group["lr"] = group["peak"] * factor
 
     def __call__(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Learn from one batch: images (n, 3, H, W), labels (n,) -> the loss, and logits (n, classes) before the step,
-        both detached."""
+        """Learn from one batch: images (n, 3, H, W), labels (n,) -> the loss, and
+        logits (n, classes) before the step, both detached."""
         with autocast(self.device, self.config.amp):
             output = self.model(images)
             loss = loss_of(output, labels, self.config, self.weights)
@@ -83,7 +108,9 @@ class Stepper:
         self.scaler.scale(loss).backward()
         if self.config.clip is not None:
             self.scaler.unscale_(self.optimiser)
-            learning = [p for group in self.optimiser.param_groups for p in group["params"]]
+            learning = [
+                p for group in self.optimiser.param_groups for p in group["params"]
+            ]
             nn.utils.clip_grad_norm_(learning, self.config.clip)
         before = self.scaler.get_scale()
         self.scaler.step(self.optimiser)
@@ -94,27 +121,42 @@ class Stepper:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """The global random generator, from which dropout draws, is seeded inside and as before afterwards."""
+    """The global random generator, from which dropout draws, is seeded inside and as
+    before afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
-def fit(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig, device: str = "auto",
-        progress: Callable[[dict], None] | None = None, change: Change | None = None) -> History:
-    """Train `model` in place; afterwards it has the weights of the epoch that was best on `valid`.
+def fit(
+    model: nn.Module,
+    train: ImageSet,
+    valid: ImageSet,
+    config: TrainConfig,
+    device: str = "auto",
+    progress: Callable[[dict], None] | None = None,
+    change: Change | None = None,
+) -> History:
+    """Train `model` in place; afterwards it has the weights of the epoch that was best
+    on `valid`.
 
-    change: what is done to each batch before the network learns from it (noise, an adversary). Validation is on
-    images as they are, where such networks are best before they are robust: the last epoch's weights stay.
+    change: what is done to each batch before the network learns from it (noise, an
+    adversary). Validation is on images as they are, where such networks are best before
+    they are robust: the last epoch's weights stay.
 
-    The same seed on the same machine gives the same bits. `progress` is called with each epoch's row.
+    The same seed on the same machine gives the same bits. `progress` is called with
+    each epoch's row.
 
-    Raises:
-        FloatingPointError: loss or logits became NaN or infinite; the message names epoch, steps and learning rate.
+    Raises: FloatingPointError: loss or logits became NaN or infinite; the message names
+        epoch, steps and learning rate.
     """
     device = pick_device(device)
     model.to(device, memory_format=torch.channels_last)
-    weights = class_weights(train.labels, len(train.classes)).to(device) if config.class_weights else None
+    weights = (
+        class_weights(train.labels, len(train.classes)).to(device)
+        if config.class_weights
+        else None
+    )
     step, history, best = Stepper(model, config, device, weights), History(), None
     generator = torch.Generator().manual_seed(config.seed)
     steps, done = steps_per_epoch(len(train), config), 0
@@ -125,9 +167,16 @@ def fit(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig,
             right = torch.zeros((), dtype=torch.int64, device=device)
             seen = 0
             model.train()
-            for images, labels in batches(train, config.batch_size, shuffle=True, augment=config.augment,
-                                          balanced=config.balanced_sampling, drop_last=config.drop_last,
-                                          generator=generator, device=device):
+            for images, labels in batches(
+                train,
+                config.batch_size,
+                shuffle=True,
+                augment=config.augment,
+                balanced=config.balanced_sampling,
+                drop_last=config.drop_last,
+                generator=generator,
+                device=device,
+            ):
                 step.set_lr(lr_factor(config, done, steps))
                 if change is not None:
                     images = change(model, images, labels, generator)
@@ -139,14 +188,27 @@ def fit(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig,
             where = f"epoch {epoch} (steps {done - steps + 1} to {done}, learning rate {lr:.3g})"
             refuse_overflow(loss_sum, "the loss", where)
             valid_logits, valid_labels = predict(model, valid, device=device)
-            refuse_overflow(valid_logits, "an output of the network", where)  # the last step can do that
-            history.rows.append({
-                "epoch": epoch, "lr": lr, "train_loss": float(loss_sum) / seen, "train_accuracy": int(right) / seen,
-                "valid_loss": float(F.cross_entropy(valid_logits, valid_labels)),
-                "valid_accuracy": float((valid_logits.argmax(1) == valid_labels).double().mean()),
-                "seconds": time.perf_counter() - started, "skipped": step.skipped - skipped_before})
+            # the last step can do that
+            refuse_overflow(valid_logits, "an output of the network", where)
+            history.rows.append(
+                {
+                    "epoch": epoch,
+                    "lr": lr,
+                    "train_loss": float(loss_sum) / seen,
+                    "train_accuracy": int(right) / seen,
+                    "valid_loss": float(F.cross_entropy(valid_logits, valid_labels)),
+                    "valid_accuracy": float(
+                        (valid_logits.argmax(1) == valid_labels).double().mean()
+                    ),
+                    "seconds": time.perf_counter() - started,
+                    "skipped": step.skipped - skipped_before,
+                }
+            )
             if change is None and history.best_epoch == epoch:
-                best = {name: value.detach().clone() for name, value in model.state_dict().items()}
+                best = {
+                    name: value.detach().clone()
+                    for name, value in model.state_dict().items()
+                }
             if progress:
                 progress(history.rows[-1])
     if best is not None:
@@ -155,7 +217,10 @@ def fit(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig,
 
 
 def refuse_overflow(values: Tensor, what: str, where: str) -> None:
-    """Raises FloatingPointError, with what can be done about it, unless all values are finite."""
+    """Raises FloatingPointError, with what can be done about it, unless all values are
+    finite."""
     if not values.isfinite().all():
-        raise FloatingPointError(f"{what} became NaN or infinite in {where}: a smaller learning rate or gradient "
-                                 "clipping may help")
+        raise FloatingPointError(
+            f"{what} became NaN or infinite in {where}: a smaller learning rate or gradient "
+            "clipping may help"
+        )

@@ -23,26 +23,42 @@ class LrCurve:
 
     @property
     def suggestion(self) -> float:
-        """A tenth of the rate at which the loss is lowest: there it is still falling, and a step from overshooting."""
+        """A tenth of the rate at which the loss is lowest: there it is still falling,
+        and a step from overshooting."""
         return self.lrs[min(range(len(self.losses)), key=self.losses.__getitem__)] / 10
 
 
-def find_lr(model: nn.Module, train: ImageSet, config: TrainConfig, low: float = 1e-5, high: float = 10.0, steps: int = 80,
-            device: str = "auto") -> LrCurve:
-    """Learning-rate finder (Smith 2017): one short run in which the learning rate grows from `low` to `high`.
+def find_lr(
+    model: nn.Module,
+    train: ImageSet,
+    config: TrainConfig,
+    low: float = 1e-5,
+    high: float = 10.0,
+    steps: int = 80,
+    device: str = "auto",
+) -> LrCurve:
+    """Learning-rate finder (Smith 2017): one short run in which the learning rate grows
+    from `low` to `high`.
 
-    Works on a copy, `model` stays as it is. Stops early once the loss is four times its lowest, or not finite.
+    Works on a copy, `model` stays as it is. Stops early once the loss is four times its
+    lowest, or not finite.
 
-    Raises ValueError for fewer than two steps, FloatingPointError where already the first loss is not finite.
+    Raises ValueError for fewer than two steps, FloatingPointError where already the
+    first loss is not finite.
     """
     if steps < 2:
         raise ValueError(f"a learning-rate finder needs at least 2 steps, not {steps}")
     device = pick_device(device)
     model = copy.deepcopy(model).to(device).train()
-    step, generator = Stepper(model, config, device), torch.Generator().manual_seed(config.seed)
+    step, generator = (
+        Stepper(model, config, device),
+        torch.Generator().manual_seed(config.seed),
+    )
     lrs, losses, smooth = [], [], 0.0
     with seeded(config.seed, device):
-        for number, (images, labels) in zip(range(steps), endless(train, config, generator, device), strict=False):
+        for number, (images, labels) in zip(
+            range(steps), endless(train, config, generator, device), strict=False
+        ):
             lr = low * (high / low) ** (number / (steps - 1))
             for group in step.optimiser.param_groups:
                 group["lr"] = lr
@@ -54,12 +70,22 @@ def find_lr(model: nn.Module, train: ImageSet, config: TrainConfig, low: float =
             lrs.append(lr)
             losses.append(value)
     if not losses:
-        raise FloatingPointError("the loss is not finite before the first step: look at the network and the images")
+        raise FloatingPointError(
+            "the loss is not finite before the first step: look at the network and the images"
+        )
     return LrCurve(lrs, losses)
 
 
-def endless(data, config: TrainConfig, generator: torch.Generator, device: torch.device):
+def endless(
+    data, config: TrainConfig, generator: torch.Generator, device: torch.device
+):
     """Batches of one epoch after another."""
     while True:
-        yield from batches(data, config.batch_size, shuffle=True, augment=config.augment, generator=generator,
-                           device=device)
+        yield from batches(
+            data,
+            config.batch_size,
+            shuffle=True,
+            augment=config.augment,
+            generator=generator,
+            device=device,
+        )

@@ -10,36 +10,58 @@ from cnnviz_utils.training.config import TrainConfig
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
-    """Learning parameters in groups, each with its peak learning rate: the longest name in `lrs` that fits wins.
+    """Learning parameters in groups, each with its peak learning rate: the longest name
+    in `lrs` that fits wins.
 
-    Raises ValueError where nothing learns, or for a name in `lrs` that no parameter has.
+    Raises ValueError where nothing learns, or for a name in `lrs` that no parameter
+    has.
     """
     rates, names = dict(config.lrs), [name for name, _ in model.named_parameters()]
-    if unknown := [part for part in rates if not any(belongs(name, [part]) for name in names)]:
-        raise ValueError(f"lrs names {', '.join(map(repr, unknown))}, but this model has no such part")
+    if unknown := [
+        part for part in rates if not any(belongs(name, [part]) for name in names)
+    ]:
+        raise ValueError(
+            f"lrs names {', '.join(map(repr, unknown))}, but this model has no such part"
+        )
     groups: dict[float, list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             fitting = [part for part in rates if belongs(name, [part])]
-            groups.setdefault(rates[max(fitting, key=len)] if fitting else config.lr, []).append(parameter)
+            groups.setdefault(
+                rates[max(fitting, key=len)] if fitting else config.lr, []
+            ).append(parameter)
     if not groups:
         raise ValueError("nothing in this model learns: every parameter is frozen")
-    return [{"params": parameters, "lr": lr, "peak": lr} for lr, parameters in groups.items()]
+    return [
+        {"params": parameters, "lr": lr, "peak": lr}
+        for lr, parameters in groups.items()
+    ]
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """The optimiser over what learns, and only that."""
     groups = parameter_groups(model, config)
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=True)
+        return torch.optim.SGD(
+            groups,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            fused=True,
+        )
     kind = torch.optim.Adam if config.optimiser == "adam" else torch.optim.AdamW
-    return kind(groups, betas=(config.momentum, 0.999), weight_decay=config.weight_decay, fused=True)
+    return kind(
+        groups,
+        betas=(config.momentum, 0.999),
+        weight_decay=config.weight_decay,
+        fused=True,
+    )
 
 
 def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
     """What the peak learning rate is multiplied by at a step (from 0) of training.
 
-    "one_cycle" (Smith 2018): up from 1/25 over the first quarter, then down to 1/10,000, both along half a cosine.
+    "one_cycle" (Smith 2018): up from 1/25 over the first quarter, then down to
+    1/10,000, both along half a cosine.
     """
     total = config.epochs * steps_per_epoch
     if config.schedule == "step":
@@ -48,11 +70,20 @@ def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
         return 0.5 + 0.5 * math.cos(math.pi * step / total)
     if config.schedule == "one_cycle":
         warm = max(1, round(0.25 * total))
-        low, high, share = (1 / 25, 1.0, step / warm) if step < warm else (1.0, 1e-4, (step - warm) / max(1, total - warm))
+        low, high, share = (
+            (1 / 25, 1.0, step / warm)
+            if step < warm
+            else (1.0, 1e-4, (step - warm) / max(1, total - warm))
+        )
         return high + (low - high) * (0.5 + 0.5 * math.cos(math.pi * share))
     return 1.0
 
 
 def steps_per_epoch(images: int, config: TrainConfig) -> int:
     """Steps that an epoch takes; 0 images a step is refused by `batches`."""
-    return max(1, images // config.batch_size if config.drop_last else -(-images // config.batch_size))
+    return max(
+        1,
+        images // config.batch_size
+        if config.drop_last
+        else -(-images // config.batch_size),
+    )

@@ -1,4 +1,5 @@
-"""Half precision: whether this machine is fast at it, and what a step of training takes with and without it."""
+"""Half precision: whether this machine is fast at it, and what a step of training takes
+with and without it."""
 
 import os
 import platform
@@ -19,32 +20,54 @@ DTYPES = {"off": torch.float32, "float16": torch.float16, "bfloat16": torch.bflo
 
 
 def bfloat16_instructions() -> tuple[str, ...] | None:
-    """The CPU's instructions for bfloat16 ("avx512_bf16", "amx_bf16", "bf16" on ARM); () if it has none or oneDNN is
-    told not to use them (ONEDNN_MAX_CPU_ISA), None if neither torch nor the system says what the CPU can do."""
-    limit = (os.environ.get("ONEDNN_MAX_CPU_ISA") or os.environ.get("DNNL_MAX_CPU_ISA") or "ALL").upper()
-    if limit not in ("ALL", "DEFAULT") and not any(word in limit for word in ("BF16", "FP16", "AMX", "AVX10")):
+    """The CPU's instructions for bfloat16 ("avx512_bf16", "amx_bf16", "bf16" on ARM);
+    () if it has none or oneDNN is told not to use them (ONEDNN_MAX_CPU_ISA), None if
+    neither torch nor the system says what the CPU can do."""
+    limit = (
+        os.environ.get("ONEDNN_MAX_CPU_ISA")
+        or os.environ.get("DNNL_MAX_CPU_ISA")
+        or "ALL"
+    ).upper()
+    if limit not in ("ALL", "DEFAULT") and not any(
+        word in limit for word in ("BF16", "FP16", "AMX", "AVX10")
+    ):
         return ()
     if ask := getattr(torch.cpu, "get_capabilities", None):
-        return tuple(sorted(name for name, there in ask().items() if "bf16" in name and there))
+        return tuple(
+            sorted(name for name, there in ask().items() if "bf16" in name and there)
+        )
     if Path("/proc/cpuinfo").is_file():
-        return tuple(sorted({word for word in Path("/proc/cpuinfo").read_text().split() if "bf16" in word}))
+        return tuple(
+            sorted(
+                {
+                    word
+                    for word in Path("/proc/cpuinfo").read_text().split()
+                    if "bf16" in word
+                }
+            )
+        )
     return None
 
 
 @lru_cache
 def bfloat16_slowdown(repeats: int = 7) -> float:
-    """How many times longer a convolution takes in bfloat16 than in float32 on this CPU, measured (below 1: faster)."""
+    """How many times longer a convolution takes in bfloat16 than in float32 on this
+    CPU, measured (below 1: faster)."""
     images, layer = torch.rand(8, 32, 32, 32), nn.Conv2d(32, 32, 3)
     half = (images.bfloat16(), nn.Conv2d(32, 32, 3).bfloat16())
     with torch.inference_mode():
-        times = shortest_seconds({"full": lambda: layer(images), "half": lambda: half[1](half[0])}, repeats)
+        times = shortest_seconds(
+            {"full": lambda: layer(images), "half": lambda: half[1](half[0])}, repeats
+        )
     return times["half"] / times["full"]
 
 
 def has_fast_bfloat16(device: str | torch.device = "auto") -> bool:
-    """Whether bfloat16 is worth using: on a GPU if its units compute in it, on a CPU if it has the instructions.
+    """Whether bfloat16 is worth using: on a GPU if its units compute in it, on a CPU if
+    it has the instructions.
 
-    On processors other than x86 the instructions alone do not say that torch uses them: there it is measured.
+    On processors other than x86 the instructions alone do not say that torch uses them:
+    there it is measured.
     """
     device = pick_device(device)
     if device.type == "cuda":
@@ -58,8 +81,9 @@ def has_fast_bfloat16(device: str | torch.device = "auto") -> bool:
 
 
 def pick_amp(amp: str = "auto", device: str | torch.device = "auto") -> str:
-    """"auto" is the precision that is fast here: "bfloat16" where there is hardware for it, else "float16" on a GPU and
-    "off" on a CPU (half precision without the instructions is many times slower). Anything else stays as it is.
+    """ "auto" is the precision that is fast here: "bfloat16" where there is hardware
+    for it, else "float16" on a GPU and "off" on a CPU (half precision without the
+    instructions is many times slower). Anything else stays as it is.
 
     Raises:
         ValueError: not one of auto, off, float16, bfloat16.
@@ -69,16 +93,25 @@ def pick_amp(amp: str = "auto", device: str | torch.device = "auto") -> str:
     if amp != "auto":
         return amp
     device = pick_device(device)
-    return "bfloat16" if has_fast_bfloat16(device) else "float16" if device.type == "cuda" else "off"
+    return (
+        "bfloat16"
+        if has_fast_bfloat16(device)
+        else "float16"
+        if device.type == "cuda"
+        else "off"
+    )
 
 
 def kept_bytes(model: nn.Module, images: Tensor, amp: str = "off") -> dict[str, int]:
-    """Bytes kept between the forward pass of `images` (N, 3, H, W) and the backward pass, each piece of memory once.
+    """Bytes kept between the forward pass of `images` (N, 3, H, W) and the backward
+    pass, each piece of memory once.
 
-    {"activations": ..., "weight_copies": ...}: copies of the weights in half precision are made for the pass; the
-    weights themselves and the images are not counted. `model` is used in the mode it is in.
+    {"activations": ..., "weight_copies": ...}: copies of the weights in half precision
+    are made for the pass; the weights themselves and the images are not counted.
+    `model` is used in the mode it is in.
     """
-    shapes = {tuple(sorted(p.shape)) for p in model.parameters()}  # sorted, because a linear layer keeps its transpose
+    # sorted, because a linear layer keeps its transpose
+    shapes = {tuple(sorted(p.shape)) for p in model.parameters()}
     sizes = {"activations": 0, "weight_copies": 0}
 
     def run():
@@ -86,33 +119,50 @@ def kept_bytes(model: nn.Module, images: Tensor, amp: str = "off") -> dict[str, 
             return model(images)
 
     for tensor in kept_tensors(run, [*model.parameters(), *model.buffers(), images]):
-        copy = tuple(sorted(tensor.shape)) in shapes and tensor.dtype == DTYPES[amp] != torch.float32
-        sizes["weight_copies" if copy else "activations"] += tensor.untyped_storage().nbytes()
+        copy = (
+            tuple(sorted(tensor.shape)) in shapes
+            and tensor.dtype == DTYPES[amp] != torch.float32
+        )
+        sizes["weight_copies" if copy else "activations"] += (
+            tensor.untyped_storage().nbytes()
+        )
     return sizes
 
 
 class _Alive(TorchDispatchMode):
-    """Notes every tensor that an operation makes, and how many bytes of them exist at once."""
+    """Notes every tensor that an operation makes, and how many bytes of them exist at
+    once."""
 
     def __init__(self):
         super().__init__()
         self.alive, self.given, self.peak = {}, set(), 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        storages = lambda tree: [t.untyped_storage() for t in tree_leaves(tree) if isinstance(t, Tensor)]
+        storages = lambda tree: [
+            t.untyped_storage() for t in tree_leaves(tree) if isinstance(t, Tensor)
+        ]
         self.given |= {s._cdata for s in storages((args, kwargs))} - self.alive.keys()
         output = function(*args, **(kwargs or {}))
-        self.alive |= {s._cdata: (StorageWeakRef(s), s.nbytes()) for s in storages(output) if s._cdata not in self.given}
-        self.alive = {key: entry for key, entry in self.alive.items() if not entry[0].expired()}
+        self.alive |= {
+            s._cdata: (StorageWeakRef(s), s.nbytes())
+            for s in storages(output)
+            if s._cdata not in self.given
+        }
+        self.alive = {
+            key: entry for key, entry in self.alive.items() if not entry[0].expired()
+        }
         self.peak = max(self.peak, sum(size for _, size in self.alive.values()))
         return output
 
 
-def peak_bytes(function: Callable[[], object], device: str | torch.device = "cpu") -> int:
+def peak_bytes(
+    function: Callable[[], object], device: str | torch.device = "cpu"
+) -> int:
     """The most bytes that tensors made inside `function` take at one time.
 
-    On a GPU the allocator says it. On a CPU the tensors are counted, so the number is the same each time; what
-    operations use for themselves (a convolution's scratch space) is not in it.
+    On a GPU the allocator says it. On a CPU the tensors are counted, so the number is
+    the same each time; what operations use for themselves (a convolution's scratch
+    space) is not in it.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()

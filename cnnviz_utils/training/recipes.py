@@ -1,4 +1,5 @@
-"""Networks that several lessons look into, and weights to borrow: trained once, found again by whoever asks."""
+"""Networks that several lessons look into, and weights to borrow: trained once, found
+again by whoever asks."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,21 +16,43 @@ from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import History
 from cnnviz_utils.training.store import fit_or_load, plain_weights
 
-# what a recipe usually has in place of ours: it needs more epochs, and leaves smoother filters in late layers (lesson 06)
-GENTLE = {"lr": 4e-3, "momentum": 0.9, "label_smoothing": 0.0, "augment": Augment(flip=0.5, shift=0.1)}
-# data sets that weights are borrowed from: the settings they are loaded with, what differs from the recipe, and the epochs
-# of networks with batch normalisation and of those without
+# what a recipe usually has in place of ours: it needs more epochs, and leaves smoother
+# filters in late layers (lesson 06)
+GENTLE = {
+    "lr": 4e-3,
+    "momentum": 0.9,
+    "label_smoothing": 0.0,
+    "augment": Augment(flip=0.5, shift=0.1),
+}
+# data sets that weights are borrowed from: the settings they are loaded with, what
+# differs from the recipe, and the epochs of networks with batch normalisation and of
+# those without
 SOURCES = {
-    "menagerie_source": ({"seed": 0, "train": 60, "valid": 10, "test": 10}, {}, (7, 14)),
-    "tinyimagenet30": ({"seed": 0}, GENTLE | {"batch_size": 64}, (15, 45)),  # README's published table rests on these
+    "menagerie_source": (
+        {"seed": 0, "train": 60, "valid": 10, "test": 10},
+        {},
+        (7, 14),
+    ),
+    # README's published table rests on these
+    "tinyimagenet30": ({"seed": 0}, GENTLE | {"batch_size": 64}, (15, 45)),
 }
 
 
 def recipe(epochs: int = 6, seed: int = 0) -> TrainConfig:
-    """The settings that lesson 02 arrives at: AdamW that remembers little, one cycle, smoothed labels, mirrored and
-    shifted images."""
-    return TrainConfig(optimiser="adamw", lr=1e-2, momentum=0.7, weight_decay=0.02, schedule="one_cycle", epochs=epochs,
-                       batch_size=32, label_smoothing=0.1, augment=Augment(flip=0.5, shift=0.05), seed=seed)
+    """The settings that lesson 02 arrives at: AdamW that remembers little, one cycle,
+    smoothed labels, mirrored and shifted images."""
+    return TrainConfig(
+        optimiser="adamw",
+        lr=1e-2,
+        momentum=0.7,
+        weight_decay=0.02,
+        schedule="one_cycle",
+        epochs=epochs,
+        batch_size=32,
+        label_smoothing=0.1,
+        augment=Augment(flip=0.5, shift=0.05),
+        seed=seed,
+    )
 
 
 def normed(model: nn.Module) -> bool:
@@ -37,24 +60,48 @@ def normed(model: nn.Module) -> bool:
     return any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
 
 
-def recipe_for(model: nn.Module, epochs: int = 6, seed: int = 0, **changes) -> TrainConfig:
-    """The recipe, but for `changes`, at a quarter of its learning rate for networks without batch normalisation, which
-    bear no more."""
+def recipe_for(
+    model: nn.Module, epochs: int = 6, seed: int = 0, **changes
+) -> TrainConfig:
+    """The recipe, but for `changes`, at a quarter of its learning rate for networks
+    without batch normalisation, which bear no more."""
     settings = replace(recipe(epochs, seed), **changes)
     return settings if normed(model) else replace(settings, lr=settings.lr / 4)
 
 
-def train(model: nn.Module, sets: Splits, epochs: int = 6, seed: int = 0, device: str = "auto",
-          progress: Callable[[dict], None] | None = None) -> History:
-    """Train `model` in place by the recipe, or find the run again. `progress`: see `fit`."""
-    return fit_or_load(model, sets.train, sets.valid, recipe_for(model, epochs, seed), device, progress=progress)
+def train(
+    model: nn.Module,
+    sets: Splits,
+    epochs: int = 6,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Callable[[dict], None] | None = None,
+) -> History:
+    """Train `model` in place by the recipe, or find the run again. `progress`: see
+    `fit`."""
+    return fit_or_load(
+        model,
+        sets.train,
+        sets.valid,
+        recipe_for(model, epochs, seed),
+        device,
+        progress=progress,
+    )
 
 
-def source_weights(source: str, build: Callable[[int], nn.Module], size: int = 64, root: str | Path | None = None,
-                   device: str = "auto", progress: Callable[[dict], None] | None = None) -> dict[str, Tensor]:
-    """Weights learned on a source data set: trained here the first time, kept among the caches, found again.
+def source_weights(
+    source: str,
+    build: Callable[[int], nn.Module],
+    size: int = 64,
+    root: str | Path | None = None,
+    device: str = "auto",
+    progress: Callable[[dict], None] | None = None,
+) -> dict[str, Tensor]:
+    """Weights learned on a source data set: trained here the first time, kept among the
+    caches, found again.
 
-    build: number of classes -> network, always the same one; size: height and width of the images in pixels.
+    build: number of classes -> network, always the same one; size: height and width of
+        the images in pixels.
 
     Raises:
         UsageError: no such source. FileNotFoundError: its photos are not there.
@@ -68,16 +115,30 @@ def source_weights(source: str, build: Callable[[int], nn.Module], size: int = 6
     return plain_weights(model)
 
 
-def borrowed(name: str, num_classes: int, source: str | Path | None, *, size: int = 64, seed: int = 0,
-             **options) -> nn.Module:
-    """`build_model`, with weights from any source by name, trained first where it must be.
+def borrowed(
+    name: str,
+    num_classes: int,
+    source: str | Path | None,
+    *,
+    size: int = 64,
+    seed: int = 0,
+    **options,
+) -> nn.Module:
+    """`build_model`, with weights from any source by name, trained first where it must
+    be.
 
-    source: a data set of SOURCES ("menagerie_source", "tinyimagenet30"), on which this network is trained the first
-    time (see `source_weights`); or whatever `build_model` takes: "imagenet", a file, None. The last layer stays as
-    `seed` drew it where the classes are others.
+    source: a data set of SOURCES ("menagerie_source", "tinyimagenet30"), on which this
+    network is trained the first time (see `source_weights`); or whatever `build_model`
+    takes: "imagenet", a file, None. The last layer stays as `seed` drew it where the
+    classes are others.
     """
     if source not in SOURCES:
         return build_model(name, num_classes, source, size=size, seed=seed, **options)
     model = build_model(name, num_classes, size=size, seed=seed, **options)
-    load_weights(model, source_weights(source, lambda n: build_model(name, n, size=size, **options), size))
+    load_weights(
+        model,
+        source_weights(
+            source, lambda n: build_model(name, n, size=size, **options), size
+        ),
+    )
     return model

@@ -1,4 +1,5 @@
-"""Train once: a run with the same data, network and settings is found again instead of repeated."""
+"""Train once: a run with the same data, network and settings is found again instead of
+repeated."""
 
 import copy
 import hashlib
@@ -23,36 +24,75 @@ from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import History, fit
 
-TRAINING_CODE = (loop, optimiser, adversary, augment, batches, class_weights)  # other code gives other weights
+# other code gives other weights
+TRAINING_CODE = (loop, optimiser, adversary, augment, batches, class_weights)
 
 
-def run_key(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig,
-            change: Change | None = None) -> str:
-    """16 hex digits that change with the images, the network, what it computes and its first weights, what learns, which
-    statistics are frozen, the settings, the training code, and the version of torch."""
+def run_key(
+    model: nn.Module,
+    train: ImageSet,
+    valid: ImageSet,
+    config: TrainConfig,
+    change: Change | None = None,
+) -> str:
+    """16 hex digits that change with the images, the network, what it computes and its
+    first weights, what learns, which statistics are frozen, the settings, the training
+    code, and the version of torch."""
     stamp = hashlib.sha256()
-    for text in (train.fingerprint, valid.fingerprint, repr(model), *what_it_computes(model),
-                 json.dumps(asdict(config), sort_keys=True), str(change), *map(inspect.getsource, TRAINING_CODE),
-                 torch.__version__):
+    for text in (
+        train.fingerprint,
+        valid.fingerprint,
+        repr(model),
+        *what_it_computes(model),
+        json.dumps(asdict(config), sort_keys=True),
+        str(change),
+        *map(inspect.getsource, TRAINING_CODE),
+        torch.__version__,
+    ):
         stamp.update(text.encode())
     for name, value in sorted(model.state_dict().items()):
         stamp.update(name.encode())
-        stamp.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    stamp.update(str([name for name, p in model.named_parameters() if p.requires_grad]).encode())
-    if held := [name for name, module in model.named_modules() if "train" in vars(module)]:  # see `freeze`
-        stamp.update(str(held).encode())  # the same parameters learn, but these statistics stay
+        stamp.update(
+            value.detach()
+            .cpu()
+            .contiguous()
+            .view(-1)
+            .view(torch.uint8)
+            .numpy()
+            .tobytes()
+        )
+    stamp.update(
+        str([name for name, p in model.named_parameters() if p.requires_grad]).encode()
+    )
+    # see `freeze`
+    if held := [
+        name for name, module in model.named_modules() if "train" in vars(module)
+    ]:
+        # the same parameters learn, but these statistics stay
+        stamp.update(str(held).encode())
     return stamp.hexdigest()[:16]
 
 
 def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: the numbers and switches of its layers, and the code that is not torch's."""
+    """What `repr` does not show of a network: the numbers and switches of its layers,
+    and the code that is not torch's."""
     found, kinds = [], {}
     for name, module in model.named_modules():
-        plain = {k: v for k, v in vars(module).items()
-                 if k != "training" and isinstance(v, bool | int | float | str | tuple | None)}
+        plain = {
+            k: v
+            for k, v in vars(module).items()
+            if k != "training"
+            and isinstance(v, bool | int | float | str | tuple | None)
+        }
         found.append(f"{name} {plain}")
-        kinds |= dict.fromkeys(kind for kind in type(module).__mro__ if not kind.__module__.startswith("torch."))
-    for function in filter(inspect.isfunction, (part for kind in kinds for part in vars(kind).values())):
+        kinds |= dict.fromkeys(
+            kind
+            for kind in type(module).__mro__
+            if not kind.__module__.startswith("torch.")
+        )
+    for function in filter(
+        inspect.isfunction, (part for kind in kinds for part in vars(kind).values())
+    ):
         try:
             found.append(inspect.getsource(function))
         except OSError:  # typed in at a prompt
@@ -61,30 +101,44 @@ def what_it_computes(model: nn.Module) -> list[str]:
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of everything in the model's state, on the CPU and in the order in memory that files have."""
-    return {name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, value in model.state_dict().items()}
+    """Copies of everything in the model's state, on the CPU and in the order in memory
+    that files have."""
+    return {
+        name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
 
 
 def load_plain_weights(model: nn.Module, file: Path) -> None:
-    """Weights of a .safetensors file into the model, which is then as `fit` leaves it: channels last in memory, so that
-    it computes the very bits of the network that was trained, and as fast."""
+    """Weights of a .safetensors file into the model, which is then as `fit` leaves it:
+    channels last in memory, so that it computes the very bits of the network that was
+    trained, and as fast."""
     model.to(memory_format=torch.channels_last).load_state_dict(load_file(file))
 
 
-def fit_or_load(model: nn.Module, train: ImageSet, valid: ImageSet, config: TrainConfig, device: str = "auto",
-                cache: Path | None = None, progress: Callable[[dict], None] | None = None,
-                change: Change | None = None) -> History:
-    """`fit`, unless the same run was made before: then its weights and history are read (safetensors and JSON).
-    Either way the model is in the mode in which it came, and nothing is left in `.grad`.
+def fit_or_load(
+    model: nn.Module,
+    train: ImageSet,
+    valid: ImageSet,
+    config: TrainConfig,
+    device: str = "auto",
+    cache: Path | None = None,
+    progress: Callable[[dict], None] | None = None,
+    change: Change | None = None,
+) -> History:
+    """`fit`, unless the same run was made before: then its weights and history are read
+    (safetensors and JSON). Either way the model is in the mode in which it came, and
+    nothing is left in `.grad`.
 
-    A damaged entry is trained again. `cache` is a folder, by default "models" among the caches.
+    A damaged entry is trained again. `cache` is a folder, by default "models" among the
+    caches.
     """
     mode = model.training
     first_weights = copy.deepcopy(model.state_dict())
 
     def train_and_save(folder: Path) -> None:
-        model.load_state_dict(first_weights)  # an entry that could not be read may have left others
+        # an entry that could not be read may have left others
+        model.load_state_dict(first_weights)
         history = fit(model, train, valid, config, device, progress, change)
         save_file(plain_weights(model), folder / "weights.safetensors")
         (folder / "history.json").write_text(json.dumps(history.rows))
@@ -94,7 +148,9 @@ def fit_or_load(model: nn.Module, train: ImageSet, valid: ImageSet, config: Trai
         load_plain_weights(model, folder / "weights.safetensors")
         return history
 
-    where = (cache or cache_root() / "models") / run_key(model, train, valid, config, change)
+    where = (cache or cache_root() / "models") / run_key(
+        model, train, valid, config, change
+    )
     history = cached(where, train_and_save, read)
     model.train(mode).zero_grad(set_to_none=True)
     return history

@@ -1,11 +1,15 @@
-"""Pictures that a network would call a class: an objective, a way to write down an image, and transforms between.
+"""Pictures that a network would call a class: an objective, a way to write down an
+image, and transforms between.
 
-A gradient ascends the objective. Left alone it finds noise, because a network answers to patterns that no image
-contains. Each prior takes some of that away: writing the image as waves with natural strengths and colours, moving,
-turning and scaling it a little before each look, smoothness. The largest prior is the network itself (`viz.robust`).
+A gradient ascends the objective. Left alone it finds noise, because a network answers
+to patterns that no image contains. Each prior takes some of that away: writing the
+image as waves with natural strengths and colours, moving, turning and scaling it a
+little before each look, smoothness. The largest prior is the network itself
+(`viz.robust`).
 
-Olah, Mordvintsev and Schubert 2017, Feature visualization; Simonyan et al. 2014; Mahendran and Vedaldi 2015 (total
-variation); Engstrom et al. 2019 and Santurkar et al. 2019 (robust networks).
+Olah, Mordvintsev and Schubert 2017, Feature visualization; Simonyan et al. 2014;
+Mahendran and Vedaldi 2015 (total variation); Engstrom et al. 2019 and Santurkar et al.
+2019 (robust networks).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,11 +23,16 @@ from cnnviz_utils.base.pictures import blur, total_variation
 from cnnviz_utils.viz.layers import Targets, choose_targets, picked
 from cnnviz_utils.viz.transforms import moved
 
-Objective = Callable[[Tensor], Tensor]  # images (N, 3, H, W) in [0, 1] -> one number an image (N,), to be made large
+# images (N, 3, H, W) in [0, 1] -> one number an image (N,), to be made large
+Objective = Callable[[Tensor], Tensor]
 
-# How the colours of photos go together: `colour_matrix` of 1500 photos of Caltech-101 at 64 px. The columns are light,
-# red against blue, green against the two others.
-NATURAL_COLOURS = ((0.285, 0.107, -0.022), (0.293, -0.006, 0.048), (0.293, -0.098, -0.027))
+# How the colours of photos go together: `colour_matrix` of 1500 photos of Caltech-101
+# at 64 px. The columns are light, red against blue, green against the two others.
+NATURAL_COLOURS = (
+    (0.285, 0.107, -0.022),
+    (0.293, -0.006, 0.048),
+    (0.293, -0.098, -0.027),
+)
 
 
 @dataclass(frozen=True)
@@ -33,9 +42,10 @@ class Recipe:
     parametrisation: "fourier" (waves whose strength falls as 1 / frequency) or "pixels"
     colours: search in natural, decorrelated colours rather than in red, green and blue
     steps, lr: of Adam
-    shift, scale, rotate, blur: before each look, up to this share of the side, this share larger or smaller, so many
-        degrees, a sigma of so many pixels
-    tv: weight of the total variation (mean absolute difference of neighbours, down plus across), to be kept small
+    shift, scale, rotate, blur: before each look, up to this share of the side, this
+        share larger or smaller, so many degrees, a sigma of so many pixels
+    tv: weight of the total variation (mean absolute difference of neighbours, down plus
+        across), to be kept small
     l2: weight of the mean squared distance from mid-grey, to be kept small
     """
 
@@ -51,34 +61,48 @@ class Recipe:
     l2: float = 0.0
 
 
-PLAIN = Recipe(parametrisation="pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0)
+PLAIN = Recipe(
+    parametrisation="pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0
+)
 
 
-def class_score(model: nn.Module, targets: Targets, *, softmax: bool = True) -> Objective:
-    """A class, or one an image: its log-probability, or (`softmax=False`) its logit. The logit can grow by what other
-    classes have too; the log-probability only by what sets the class apart, and it ends when it is certain.
+def class_score(
+    model: nn.Module, targets: Targets, *, softmax: bool = True
+) -> Objective:
+    """A class, or one an image: its log-probability, or (`softmax=False`) its logit.
+    The logit can grow by what other classes have too; the log-probability only by what
+    sets the class apart, and it ends when it is certain.
 
-    Objectives are functions and can be added: `lambda images: one(images) + another(images)`.
+    Objectives are functions and can be added: `lambda images: one(images) +
+        another(images)`.
     """
 
     def score(images: Tensor) -> Tensor:
         with evaluating(model):
             logits = model(images)
-        return picked(logits.log_softmax(1) if softmax else logits, choose_targets(logits, targets))
+        return picked(
+            logits.log_softmax(1) if softmax else logits,
+            choose_targets(logits, targets),
+        )
 
     return score
 
 
-def channel_score(model: nn.Module, layer: str, channels: int | Sequence[int]) -> Objective:
+def channel_score(
+    model: nn.Module, layer: str, channels: int | Sequence[int]
+) -> Objective:
     """The mean of one channel of a layer, the same for all images or one an image."""
     return lambda images: _channel(model, images, layer, channels).flatten(1).mean(1)
 
 
 def neuron_score(
-    model: nn.Module, layer: str, channels: int | Sequence[int], place: tuple[int, int] | None = None
+    model: nn.Module,
+    layer: str,
+    channels: int | Sequence[int],
+    place: tuple[int, int] | None = None,
 ) -> Objective:
-    """One place (row, column) of one channel of a layer, the same for all images or a channel an image; None: the
-    place in the middle."""
+    """One place (row, column) of one channel of a layer, the same for all images or a
+    channel an image; None: the place in the middle."""
 
     def score(images: Tensor) -> Tensor:
         maps = _channel(model, images, layer, channels)
@@ -88,19 +112,30 @@ def neuron_score(
     return score
 
 
-def _channel(model: nn.Module, images: Tensor, layer: str, channels: int | Sequence[int]) -> Tensor:
+def _channel(
+    model: nn.Module, images: Tensor, layer: str, channels: int | Sequence[int]
+) -> Tensor:
     with evaluating(model), capture(model, [layer]) as maps:
         model(images)
     if layer not in maps or maps[layer].ndim not in (2, 4):
-        raise ValueError(f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) in a forward pass of this network")
-    maps[layer] = maps[layer] if maps[layer].ndim == 4 else maps[layer][:, :, None, None]  # a linear layer: one place
+        raise ValueError(
+            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) in a forward pass of this network"
+        )
+    # a linear layer: one place
+    maps[layer] = (
+        maps[layer] if maps[layer].ndim == 4 else maps[layer][:, :, None, None]
+    )
     n, count = maps[layer].shape[:2]
     chosen = torch.as_tensor(channels)
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
-        raise ValueError(f"channels: one, or one for each of the {n} images, not shape {tuple(chosen.shape)}")
+        raise ValueError(
+            f"channels: one, or one for each of the {n} images, not shape {tuple(chosen.shape)}"
+        )
     if n and not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
-        raise ValueError(f"channels of layer {layer!r} go from 0 to {count - 1}, but there is {chosen.tolist()}")
+        raise ValueError(
+            f"channels of layer {layer!r} go from 0 to {count - 1}, but there is {chosen.tolist()}"
+        )
     return maps[layer][torch.arange(n), chosen]
 
 
@@ -108,36 +143,55 @@ def class_images(
     model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None,
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3, size, size) in [0, 1]."""
+    """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
+    size, size) in [0, 1]."""
     return ascend(class_score(model, targets), size, seeds, recipe, start)
 
 
 def ascend(
-    objective: Objective, size: int, seeds: Sequence[int], recipe: Recipe | None = None, start: Tensor | None = None
+    objective: Objective,
+    size: int,
+    seeds: Sequence[int],
+    recipe: Recipe | None = None,
+    start: Tensor | None = None,
 ) -> Tensor:
-    """Images that make the objective large, one a seed, (len(seeds), 3, size, size) in [0, 1].
+    """Images that make the objective large, one a seed, (len(seeds), 3, size, size) in
+    [0, 1].
 
-    start: images (len(seeds), 3, size, size) in [0, 1] to begin with; by default faint noise around mid-grey.
+    start: images (len(seeds), 3, size, size) in [0, 1] to begin with; by default faint
+        noise around mid-grey.
 
-    Each image has its own generator for its start and its transforms, and Adam treats every number by itself: what an
-    image becomes does not depend on the others in the batch.
+    Each image has its own generator for its start and its transforms, and Adam treats
+    every number by itself: what an image becomes does not depend on the others in the
+    batch.
 
-    Raises:
-        ValueError: unknown parametrisation, an objective that does not give a number an image, or a start of another
+    Raises: ValueError: unknown parametrisation, an objective that does not give a
+        number an image, or a start of another
             shape.
     """
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:
-        raise ValueError(f"parametrisation must be one of {', '.join(START)}, not {recipe.parametrisation!r}")
+        raise ValueError(
+            f"parametrisation must be one of {', '.join(START)}, not {recipe.parametrisation!r}"
+        )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     image = IMAGE[recipe.parametrisation]
     if start is None:
-        numbers = torch.stack([START[recipe.parametrisation](size, generator) for generator in generators])
+        numbers = torch.stack(
+            [START[recipe.parametrisation](size, generator) for generator in generators]
+        )
     elif start.shape == (len(seeds), 3, size, size):
         numbers = to_numbers(start.detach(), recipe)
     else:
-        raise ValueError(f"start must be {len(seeds)} images of {size} x {size} px, not {tuple(start.shape)}")
-    draws = torch.stack([2 * torch.rand(recipe.steps, 5, generator=generator) - 1 for generator in generators])
+        raise ValueError(
+            f"start must be {len(seeds)} images of {size} x {size} px, not {tuple(start.shape)}"
+        )
+    draws = torch.stack(
+        [
+            2 * torch.rand(recipe.steps, 5, generator=generator) - 1
+            for generator in generators
+        ]
+    )
     with torch.inference_mode(False), torch.enable_grad():
         numbers = numbers.clone().requires_grad_()
         optimiser = torch.optim.Adam([numbers], lr=recipe.lr)
@@ -145,9 +199,16 @@ def ascend(
             images = to_rgb(image(numbers, size), recipe.colours)
             gain = objective(_transformed(images, draws[:, step], recipe))
             if gain.shape != (len(seeds),):
-                raise ValueError(f"the objective must give one number an image, not {tuple(gain.shape)}")
-            loss = (recipe.tv * total_variation(images) + recipe.l2 * (images - 0.5).square().mean((1, 2, 3)) - gain).sum()
-            (numbers.grad,) = torch.autograd.grad(loss, numbers)  # the network's `.grad` are left alone
+                raise ValueError(
+                    f"the objective must give one number an image, not {tuple(gain.shape)}"
+                )
+            loss = (
+                recipe.tv * total_variation(images)
+                + recipe.l2 * (images - 0.5).square().mean((1, 2, 3))
+                - gain
+            ).sum()
+            # the network's `.grad` are left alone
+            (numbers.grad,) = torch.autograd.grad(loss, numbers)
             optimiser.step()
         return to_rgb(image(numbers, size), recipe.colours).detach()
 
@@ -158,15 +219,18 @@ def _transformed(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
 
 
 def _roughness(images: Tensor) -> Tensor:
-    """Total variation, (N,): mean absolute difference of neighbours, down plus across."""
+    """Total variation, (N,): mean absolute difference of neighbours, down plus
+    across."""
     down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean((1, 2, 3))
     return down + (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))
 
 
 def wave_strengths(size: int) -> Tensor:
-    """1 / frequency, frequencies in cycles a pixel, the constant counted like one cycle an image; (size, size//2 + 1).
+    """1 / frequency, frequencies in cycles a pixel, the constant counted like one cycle
+    an image; (size, size//2 + 1).
 
-    Natural images have such spectra. For the ascent it means: large shapes come easily, fine texture late.
+    Natural images have such spectra. For the ascent it means: large shapes come easily,
+    fine texture late.
     """
     rows, columns = torch.fft.fftfreq(size), torch.fft.rfftfreq(size)
     frequency = (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt()
@@ -174,21 +238,28 @@ def wave_strengths(size: int) -> Tensor:
 
 
 def waves_to_planes(numbers: Tensor, size: int) -> Tensor:
-    """Real and imaginary parts of waves (N, 3, size, size // 2 + 1, 2) -> planes (N, 3, size, size) around zero."""
+    """Real and imaginary parts of waves (N, 3, size, size // 2 + 1, 2) -> planes (N, 3,
+    size, size) around zero."""
     spectrum = torch.view_as_complex(numbers) * wave_strengths(size)
-    return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho") / 4  # / 4: a step of Adam moves a pixel by some %
+    # / 4: a step of Adam moves a pixel by some %
+    return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho") / 4
 
 
 START = {
-    "pixels": lambda size, generator: 0.01 * torch.randn(3, size, size, generator=generator),
-    "fourier": lambda size, generator: 0.01 * torch.randn(3, size, size // 2 + 1, 2, generator=generator),
+    "pixels": lambda size, generator: (
+        0.01 * torch.randn(3, size, size, generator=generator)
+    ),
+    "fourier": lambda size, generator: (
+        0.01 * torch.randn(3, size, size // 2 + 1, 2, generator=generator)
+    ),
 }
 IMAGE = {"pixels": lambda numbers, size: numbers, "fourier": waves_to_planes}
 
 
 def to_rgb(planes: Tensor, colours: bool) -> Tensor:
-    """Planes of any numbers (N, 3, H, W) -> images in (0, 1), by the logistic function; 0 is mid-grey. With `colours`
-    the three planes are light and two colour contrasts, mixed to red, green and blue as photos mix them."""
+    """Planes of any numbers (N, 3, H, W) -> images in (0, 1), by the logistic function;
+    0 is mid-grey. With `colours` the three planes are light and two colour contrasts,
+    mixed to red, green and blue as photos mix them."""
     if colours:
         mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
         planes = torch.einsum("rc,nchw->nrhw", mix / mix.norm(dim=0).max(), planes)
@@ -196,20 +267,28 @@ def to_rgb(planes: Tensor, colours: bool) -> Tensor:
 
 
 def to_numbers(images: Tensor, recipe: Recipe) -> Tensor:
-    """The way back: the numbers that a recipe writes images (N, 3, H, H) in [0, 1] with. Black and white, which the
-    logistic function only tends to, become the grey half a step of 255 away."""
+    """The way back: the numbers that a recipe writes images (N, 3, H, H) in [0, 1]
+    with. Black and white, which the logistic function only tends to, become the grey
+    half a step of 255 away."""
     planes = images.clamp(1 / 510, 1 - 1 / 510).logit()
     if recipe.colours:
         mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
-        planes = torch.einsum("rc,nchw->nrhw", (mix / mix.norm(dim=0).max()).inverse(), planes)
+        planes = torch.einsum(
+            "rc,nchw->nrhw", (mix / mix.norm(dim=0).max()).inverse(), planes
+        )
     if recipe.parametrisation == "pixels":
         return planes
-    return torch.view_as_real(4 * torch.fft.rfft2(planes, norm="ortho") / wave_strengths(images.shape[-1]))
+    return torch.view_as_real(
+        4 * torch.fft.rfft2(planes, norm="ortho") / wave_strengths(images.shape[-1])
+    )
 
 
 def colour_matrix(images: Tensor) -> Tensor:
-    """A square root M of the images' colour covariance, M M^T = covariance: (N, 3, H, W) -> (3, 3). Its columns are the
-    principal colours times their standard deviations, the largest first, the largest entry of each positive."""
-    variances, axes = torch.linalg.eigh(torch.cov(images.double().transpose(0, 1).flatten(1)))
+    """A square root M of the images' colour covariance, M M^T = covariance: (N, 3, H,
+    W) -> (3, 3). Its columns are the principal colours times their standard deviations,
+    the largest first, the largest entry of each positive."""
+    variances, axes = torch.linalg.eigh(
+        torch.cov(images.double().transpose(0, 1).flatten(1))
+    )
     axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
     return (axes * variances.clamp(min=0).sqrt()).flip(1).float()

@@ -1,7 +1,8 @@
 """Class activation maps: which places of an image speak for a class, seen at one layer.
 
-All of them are a weighted sum of the layer's maps A_k; they differ in the weights. They return raw numbers at the
-layer's own resolution: compare those. `normalise_maps` and `upsample_maps` are for display and for scores.
+All of them are a weighted sum of the layer's maps A_k; they differ in the weights. They
+return raw numbers at the layer's own resolution: compare those. `normalise_maps` and
+`upsample_maps` are for display and for scores.
 """
 
 import torch
@@ -10,17 +11,27 @@ from torch.nn import functional as F
 
 from cnnviz_utils.base.hooks import capture
 from cnnviz_utils.viz.gradients import input_gradient
-from cnnviz_utils.viz.layers import Targets, check_images, choose_targets, layer_gradients, looking
+from cnnviz_utils.viz.layers import (
+    Targets,
+    check_images,
+    choose_targets,
+    layer_gradients,
+    looking,
+)
 
 
-def cam(model: nn.Module, images: Tensor, layer: str, targets: Targets = None) -> Tensor:
-    """CAM: S_c = sum_k W[c, k] A_k, for a network that ends in global average pooling and one linear layer.
+def cam(
+    model: nn.Module, images: Tensor, layer: str, targets: Targets = None
+) -> Tensor:
+    """CAM: S_c = sum_k W[c, k] A_k, for a network that ends in global average pooling
+    and one linear layer.
 
-    images (N, 3, H, W) in [0, 1] -> (N, h, w), neither rectified nor normalised; targets: a class, one an image, or
-    None for the predicted one. A network whose last maps are already one a class and only averaged gives that map.
+    images (N, 3, H, W) in [0, 1] -> (N, h, w), neither rectified nor normalised;
+    targets: a class, one an image, or None for the predicted one. A network whose last
+    maps are already one a class and only averaged gives that map.
 
-    Raises:
-        ValueError: the logits are not a linear function of the layer's averaged maps: use `grad_cam`.
+    Raises: ValueError: the logits are not a linear function of the layer's averaged
+        maps: use `grad_cam`.
 
     Zhou et al. 2016, Learning deep features for discriminative localization.
     """
@@ -39,28 +50,51 @@ def cam(model: nn.Module, images: Tensor, layer: str, targets: Targets = None) -
 
 
 def _class_weights(model: nn.Module, maps: Tensor, logits: Tensor) -> Tensor | None:
-    """W (classes, C) of the head, or None. The proof that it is the head: it gives the logits, to rounding."""
+    """W (classes, C) of the head, or None. The proof that it is the head: it gives the
+    logits, to rounding."""
     means = maps.float().mean((2, 3))
-    tolerance = (1e-4 if logits.dtype == torch.float32 else 3e-2) * float(logits.abs().max())
-    same = lambda guess: torch.allclose(guess.float(), logits.float(), rtol=0, atol=tolerance)
+    tolerance = (1e-4 if logits.dtype == torch.float32 else 3e-2) * float(
+        logits.abs().max()
+    )
+    same = lambda guess: torch.allclose(
+        guess.float(), logits.float(), rtol=0, atol=tolerance
+    )
     if means.shape == logits.shape and same(means):
         return torch.eye(means.shape[1], device=means.device)
     for head in [m for m in model.modules() if isinstance(m, nn.Linear)][::-1]:
-        fits = (head.out_features, head.in_features) == (logits.shape[1], means.shape[1])
-        if fits and same(F.linear(means, head.weight.float(), None if head.bias is None else head.bias.float())):
+        fits = (head.out_features, head.in_features) == (
+            logits.shape[1],
+            means.shape[1],
+        )
+        if fits and same(
+            F.linear(
+                means,
+                head.weight.float(),
+                None if head.bias is None else head.bias.float(),
+            )
+        ):
             return head.weight.detach()
     return None
 
 
 def grad_cam(
-    model: nn.Module, images: Tensor, layer: str, targets: Targets = None, *, relu: bool = True, call: int = -1
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    targets: Targets = None,
+    *,
+    relu: bool = True,
+    call: int = -1,
 ) -> Tensor:
-    """Grad-CAM: S_c = ReLU(sum_k w_k A_k), where w_k is the mean over positions of d y_c / d A_k.
+    """Grad-CAM: S_c = ReLU(sum_k w_k A_k), where w_k is the mean over positions of d
+    y_c / d A_k.
 
-    images (N, 3, H, W) in [0, 1] -> (N, h, w), not normalised; `relu=False` leaves the negative places in. On a
-    pooled linear head it is CAM / (h w), before the ReLU. Layer, targets and call: see `layer_gradients`.
+    images (N, 3, H, W) in [0, 1] -> (N, h, w), not normalised; `relu=False` leaves the
+    negative places in. On a pooled linear head it is CAM / (h w), before the ReLU.
+    Layer, targets and call: see `layer_gradients`.
 
-    Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via gradient-based localization.
+    Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via
+    gradient-based localization.
     """
     seen = layer_gradients(model, images, layer, targets, call)
     weights = seen.gradients.mean((2, 3), keepdim=True)
@@ -68,41 +102,69 @@ def grad_cam(
 
 
 def grad_cam_plus_plus(
-    model: nn.Module, images: Tensor, layer: str, targets: Targets = None, *, relu: bool = True, call: int = -1
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    targets: Targets = None,
+    *,
+    relu: bool = True,
+    call: int = -1,
 ) -> Tensor:
-    """Grad-CAM++: w_k = sum over positions of alpha * ReLU(g), alpha = g^2 / (2 g^2 + g^3 * (sum of A_k)).
+    """Grad-CAM++: w_k = sum over positions of alpha * ReLU(g), alpha = g^2 / (2 g^2 +
+    g^3 * (sum of A_k)).
 
-    g = d y_c / d A_k. The paper differentiates exp(y_c), which makes the higher derivatives powers of g; its factor
-    exp(y_c), one positive number an image, is left out, as everywhere. alpha is 0 where its denominator is.
-    images (N, 3, H, W) -> (N, h, w), not normalised.
+    g = d y_c / d A_k. The paper differentiates exp(y_c), which makes the higher
+    derivatives powers of g; its factor exp(y_c), one positive number an image, is left
+    out, as everywhere. alpha is 0 where its denominator is. images (N, 3, H, W) -> (N,
+    h, w), not normalised.
 
-    Chattopadhay et al. 2018, Grad-CAM++: generalized gradient-based visual explanations for deep networks.
+    Chattopadhay et al. 2018, Grad-CAM++: generalized gradient-based visual explanations
+    for deep networks.
     """
     seen = layer_gradients(model, images, layer, targets, call)
     g, total = seen.gradients, seen.activations.sum((2, 3), keepdim=True)
-    below = 2 + g * total  # numerator and denominator divided by g^2, which underflows in early layers
+    # numerator and denominator divided by g^2, which underflows in early layers
+    below = 2 + g * total
     alpha = torch.where((g != 0) & (below != 0), 1 / below, 0)
     weights = (alpha * g.clamp(min=0)).sum((2, 3), keepdim=True)
     return _rectify((weights * seen.activations).sum(1), relu)
 
 
 def layer_cam(
-    model: nn.Module, images: Tensor, layer: str, targets: Targets = None, *, relu: bool = True, call: int = -1
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    targets: Targets = None,
+    *,
+    relu: bool = True,
+    call: int = -1,
 ) -> Tensor:
-    """LayerCAM: S_c = ReLU(sum_k ReLU(d y_c / d A_k) * A_k): a weight of its own at every place, so that it also
-    works in early layers, where one weight a map says little. images (N, 3, H, W) -> (N, h, w), not normalised.
+    """LayerCAM: S_c = ReLU(sum_k ReLU(d y_c / d A_k) * A_k): a weight of its own at
+    every place, so that it also works in early layers, where one weight a map says
+    little. images (N, 3, H, W) -> (N, h, w), not normalised.
 
-    Jiang et al. 2021, LayerCAM: exploring hierarchical class activation maps for localization.
+    Jiang et al. 2021, LayerCAM: exploring hierarchical class activation maps for
+    localization.
     """
     seen = layer_gradients(model, images, layer, targets, call)
     return _rectify((seen.gradients.clamp(min=0) * seen.activations).sum(1), relu)
 
 
-def guided_grad_cam(model: nn.Module, images: Tensor, layer: str, targets: Targets = None, *, call: int = -1) -> Tensor:
-    """Guided Grad-CAM: guided backpropagation times the upsampled Grad-CAM. images (N, 3, H, W) -> (N, 3, H, W),
-    signed, not normalised. Sharp like the one, about a class like the other. Selvaraju et al. 2017, section 3.2."""
+def guided_grad_cam(
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    targets: Targets = None,
+    *,
+    call: int = -1,
+) -> Tensor:
+    """Guided Grad-CAM: guided backpropagation times the upsampled Grad-CAM. images (N,
+    3, H, W) -> (N, 3, H, W), signed, not normalised. Sharp like the one, about a class
+    like the other. Selvaraju et al. 2017, section 3.2."""
     seen = layer_gradients(model, images, layer, targets, call)
-    coarse = _rectify((seen.gradients.mean((2, 3), keepdim=True) * seen.activations).sum(1), True)
+    coarse = _rectify(
+        (seen.gradients.mean((2, 3), keepdim=True) * seen.activations).sum(1), True
+    )
     fine = input_gradient(model, images, seen.targets, rule="guided")
     return upsample_maps(coarse, images.shape[-2:])[:, None] * fine
 
@@ -112,13 +174,21 @@ def _rectify(maps: Tensor, relu: bool) -> Tensor:
 
 
 def normalise_maps(maps: Tensor) -> Tensor:
-    """Each map by itself to [0, 1]: (S - min) / (max - min). (N, h, w) -> (N, h, w). For display and thresholds only:
-    how strong a map was is lost. A constant map becomes zeros; a map with a NaN in it is NaN throughout."""
+    """Each map by itself to [0, 1]: (S - min) / (max - min). (N, h, w) -> (N, h, w).
+    For display and thresholds only: how strong a map was is lost. A constant map
+    becomes zeros; a map with a NaN in it is NaN throughout."""
     low, high = maps.amin((-2, -1), keepdim=True), maps.amax((-2, -1), keepdim=True)
-    return torch.where(high == low, 0, (maps - low) / (high - low).where(high != low, torch.ones_like(high)))
+    return torch.where(
+        high == low,
+        0,
+        (maps - low) / (high - low).where(high != low, torch.ones_like(high)),
+    )
 
 
 def upsample_maps(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
-    """(N, h, w) -> (N, H, W), bilinear between the centres of the cells (`align_corners=False`)."""
+    """(N, h, w) -> (N, H, W), bilinear between the centres of the cells
+    (`align_corners=False`)."""
     size = (size, size) if isinstance(size, int) else tuple(size)
-    return F.interpolate(maps[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+    return F.interpolate(
+        maps[:, None], size=size, mode="bilinear", align_corners=False
+    )[:, 0]

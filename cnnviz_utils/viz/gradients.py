@@ -1,8 +1,10 @@
-"""Back to the pixels: saliency, guided backpropagation and deconvnet, which differ in one line.
+"""Back to the pixels: saliency, guided backpropagation and deconvnet, which differ in
+one line.
 
-All three go back through a network the way gradients do. Only a ReLU lets through something else, and that is the
-rule. Through max-pooling all three use the recorded places of the maxima (Zeiler and Fergus's switches); through
-BatchNorm they take the fixed scaling of test time, a convention, because none of the three papers had it.
+All three go back through a network the way gradients do. Only a ReLU lets through
+something else, and that is the rule. Through max-pooling all three use the recorded
+places of the maxima (Zeiler and Fergus's switches); through BatchNorm they take the
+fixed scaling of test time, a convention, because none of the three papers had it.
 """
 
 import warnings
@@ -16,7 +18,8 @@ from torch.overrides import TorchFunctionMode
 from cnnviz_utils.base.hooks import capture
 from cnnviz_utils.viz.layers import Targets, check_images, choose_targets, looking
 
-# what a ReLU passes down; gradient: what comes from above, positive: where its input was positive
+# what a ReLU passes down; gradient: what comes from above, positive: where its input
+# was positive
 RULES = {
     "saliency": lambda gradient, positive: gradient * positive,
     "deconvnet": lambda gradient, positive: gradient.clamp(min=0),
@@ -25,11 +28,24 @@ RULES = {
 
 OUT_OF_PLACE = {F.relu, torch.relu, Tensor.relu}
 IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
-OTHER = {"relu6", "hardtanh", "leaky_relu", "prelu", "elu", "gelu", "silu", "hardswish", "clamp", "clamp_", "clamp_min"}
+OTHER = {
+    "relu6",
+    "hardtanh",
+    "leaky_relu",
+    "prelu",
+    "elu",
+    "gelu",
+    "silu",
+    "hardswish",
+    "clamp",
+    "clamp_",
+    "clamp_min",
+}
 
 
 class RuledReLU(Function):
-    """Forward a ReLU, backward the rule. Keeps one bit an activation (a byte, as stored), not the activation."""
+    """Forward a ReLU, backward the rule. Keeps one bit an activation (a byte, as
+    stored), not the activation."""
 
     @staticmethod
     def forward(ctx, x: Tensor, rule: str) -> Tensor:
@@ -43,10 +59,12 @@ class RuledReLU(Function):
 
 
 class ReLUsObey(TorchFunctionMode):
-    """`with ReLUsObey("guided"):` every ReLU goes backwards by the rule, whether it is an `nn.ReLU`, one module used
-    twice, in-place, or an `F.relu` written into `forward` (which tools that replace modules cannot see).
+    """`with ReLUsObey("guided"):` every ReLU goes backwards by the rule, whether it is
+    an `nn.ReLU`, one module used twice, in-place, or an `F.relu` written into `forward`
+    (which tools that replace modules cannot see).
 
-    Nothing in the model is changed: PyTorch shows each of its functions to the mode before it runs it.
+    Nothing in the model is changed: PyTorch shows each of its functions to the mode
+        before it runs it.
     """
 
     def __init__(self, rule: str) -> None:
@@ -61,76 +79,109 @@ class ReLUsObey(TorchFunctionMode):
             self.relus += 1
             x = args[0] if args else kwargs["input"]
             result = RuledReLU.apply(x, self.rule)
-            in_place = function in IN_PLACE or kwargs.get("inplace", False) or (len(args) > 1 and args[1])
+            in_place = (
+                function in IN_PLACE
+                or kwargs.get("inplace", False)
+                or (len(args) > 1 and args[1])
+            )
             return x.copy_(result) if in_place else result
         if getattr(function, "__name__", "") in OTHER:
             self.others.add(function.__name__)
         return function(*args, **kwargs)
 
     def warn(self, model: nn.Module) -> None:
-        """One sentence where the rule does not reach everything, because then its name promises too much."""
+        """One sentence where the rule does not reach everything, because then its name
+        promises too much."""
         if self.rule == "saliency" or (self.relus and not self.others):
             return
-        what = f"{', '.join(sorted(self.others))} keep their ordinary gradient" if self.others else "no ReLU was seen"
-        warnings.warn(f"rule {self.rule!r} is for ReLUs: in {type(model).__name__}, {what}", stacklevel=3)
+        what = (
+            f"{', '.join(sorted(self.others))} keep their ordinary gradient"
+            if self.others
+            else "no ReLU was seen"
+        )
+        warnings.warn(
+            f"rule {self.rule!r} is for ReLUs: in {type(model).__name__}, {what}",
+            stacklevel=3,
+        )
 
 
-def input_gradient(model: nn.Module, images: Tensor, targets: Targets = None, rule: str = "saliency") -> Tensor:
-    """The gradient of one logit an image for its pixels, with a rule of ReLU: saliency | guided | deconvnet.
+def input_gradient(
+    model: nn.Module, images: Tensor, targets: Targets = None, rule: str = "saliency"
+) -> Tensor:
+    """The gradient of one logit an image for its pixels, with a rule of ReLU: saliency
+    | guided | deconvnet.
 
-    images (N, 3, H, W) in [0, 1] -> (N, 3, H, W) float32, signed, not normalised; targets: a class, one an image, or
-    None for the predicted one. `pixel_maps` makes heat maps of it.
+    images (N, 3, H, W) in [0, 1] -> (N, 3, H, W) float32, signed, not normalised;
+    targets: a class, one an image, or None for the predicted one. `pixel_maps` makes
+    heat maps of it.
 
     Warns where the network has activations that the rule is not for (GELU, ReLU6, ...).
 
     Raises:
         ValueError: unknown rule, or images or targets wrong.
 
-    Simonyan et al. 2014, Deep inside convolutional networks (saliency); Springenberg et al. 2015, Striving for
-    simplicity (guided backpropagation); Zeiler and Fergus 2014 (deconvnet; their pictures: `channel_gradient`).
+    Simonyan et al. 2014, Deep inside convolutional networks (saliency); Springenberg et
+    al. 2015, Striving for simplicity (guided backpropagation); Zeiler and Fergus 2014
+    (deconvnet; their pictures: `channel_gradient`).
     """
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
         with torch.enable_grad(), ReLUsObey(rule) as mode:
             logits = model(pixels.clone())  # a copy: the first layer may work in place
         mode.warn(model)
-        start = torch.zeros_like(logits).scatter(1, choose_targets(logits, targets)[:, None], 1)
+        start = torch.zeros_like(logits).scatter(
+            1, choose_targets(logits, targets)[:, None], 1
+        )
         return _gradient(logits, start, pixels)
 
 
 def channel_gradient(
-    model: nn.Module, images: Tensor, layer: str, channels: Targets = None, rule: str = "deconvnet"
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    channels: Targets = None,
+    rule: str = "deconvnet",
 ) -> Tensor:
-    """The strongest activation of one channel of a layer in each image, sent back to the pixels with a rule of ReLU.
+    """The strongest activation of one channel of a layer in each image, sent back to
+    the pixels with a rule of ReLU.
 
-    images (N, 3, H, W) -> (N, 3, H, W) float32. channels: one, one an image, or None for each image's strongest. With
-    rule "deconvnet" this is Zeiler and Fergus's picture, equal to the explicit `deconvnet`; with the others it is the
-    gradient times the activation's value.
+    images (N, 3, H, W) -> (N, 3, H, W) float32. channels: one, one an image, or None
+    for each image's strongest. With rule "deconvnet" this is Zeiler and Fergus's
+    picture, equal to the explicit `deconvnet`; with the others it is the gradient times
+    the activation's value.
     """
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
-        with torch.enable_grad(), capture(model, [layer]) as maps, ReLUsObey(rule) as mode:
+        with (
+            torch.enable_grad(),
+            capture(model, [layer]) as maps,
+            ReLUsObey(rule) as mode,
+        ):
             model(pixels.clone())
         if layer not in maps:
             raise ValueError(f"layer {layer!r} does not run in this forward pass")
         if not maps[layer].requires_grad:
             raise ValueError(f"layer {layer!r} does not depend on the pixels")
         mode.warn(model)
-        return _gradient(maps[layer], keep_strongest(maps[layer].detach(), channels), pixels)
+        return _gradient(
+            maps[layer], keep_strongest(maps[layer].detach(), channels), pixels
+        )
 
 
 def _gradient(output: Tensor, start: Tensor, pixels: Tensor) -> Tensor:
-    """`start` at the output, sent back to the pixels. autograd.grad, so that nothing is deposited in any `.grad`;
-    16-bit gradients are scaled against underflow, and scaled back in float32."""
+    """`start` at the output, sent back to the pixels. autograd.grad, so that nothing is
+    deposited in any `.grad`; 16-bit gradients are scaled against underflow, and scaled
+    back in float32."""
     scale = 1024.0 if pixels.dtype == torch.float16 else 1.0
     return torch.autograd.grad(output, pixels, scale * start)[0].float() / scale
 
 
 def keep_strongest(maps: Tensor, channels: Targets = None) -> Tensor:
-    """Zero everywhere but at the strongest activation of one channel in each image. (N, C, ...) -> (N, C, ...).
+    """Zero everywhere but at the strongest activation of one channel in each image. (N,
+    C, ...) -> (N, C, ...).
 
-    channels: one, one an image, or None for the channel with the largest activation. A channel that is silent (all
-    zero) stays all zero: there is nothing to show.
+    channels: one, one an image, or None for the channel with the largest activation. A
+    channel that is silent (all zero) stays all zero: there is nothing to show.
 
     Raises:
         ValueError: no such channel.
@@ -145,6 +196,6 @@ def keep_strongest(maps: Tensor, channels: Targets = None) -> Tensor:
 
 
 def pixel_maps(gradients: Tensor) -> Tensor:
-    """A heat map of a picture of gradients: the largest magnitude over the colours. (N, 3, H, W) -> (N, H, W).
-    Simonyan et al. 2014, section 3.1."""
+    """A heat map of a picture of gradients: the largest magnitude over the colours. (N,
+    3, H, W) -> (N, H, W). Simonyan et al. 2014, section 3.1."""
     return gradients.abs().amax(1)

@@ -1,4 +1,5 @@
-"""Filters, feature maps, and the patches of the images that a channel responds to most strongly."""
+"""Filters, feature maps, and the patches of the images that a channel responds to most
+strongly."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,20 +13,26 @@ from cnnviz_utils.viz.receptive import receptive_field
 
 
 def filters(model: nn.Module, layer: str) -> Tensor:
-    """A convolution's weights, (C_out, C_in, k, k): a copy, signed. With C_in = 3 each is a small picture; in later
-    layers it is C_in grey ones. Raises ValueError where the layer is no convolution."""
+    """A convolution's weights, (C_out, C_in, k, k): a copy, signed. With C_in = 3 each
+    is a small picture; in later layers it is C_in grey ones. Raises ValueError where
+    the layer is no convolution."""
     module = get_layer(model, layer)
     if not isinstance(module, nn.Conv2d):
-        raise ValueError(f"layer {layer!r} is a {type(module).__name__} and has no filters: name a Conv2d")
+        raise ValueError(
+            f"layer {layer!r} is a {type(module).__name__} and has no filters: name a Conv2d"
+        )
     return module.weight.detach().clone().float()
 
 
 def feature_maps(model: nn.Module, images: Tensor, layer: str) -> Tensor:
-    """A layer's output for images (N, 3, H, W) in [0, 1]: (N, C, h, w), float32, in evaluation mode."""
+    """A layer's output for images (N, 3, H, W) in [0, 1]: (N, C, h, w), float32, in
+    evaluation mode."""
     with looking(model), capture(model, [layer]) as maps:
         model(check_images(images))
     if layer not in maps:
-        raise ValueError(f"layer {layer!r} does not run in a forward pass of this network")
+        raise ValueError(
+            f"layer {layer!r} does not run in a forward pass of this network"
+        )
     return maps[layer].float()
 
 
@@ -36,7 +43,8 @@ class Patches:
     index: int64 (channels, top), positions in the data
     values: (channels, top), the activations
     places: int64 (channels, top, 2), row and column in the layer's map
-    boxes: int64 (channels, top, 4), top, left, bottom, right in pixels: the receptive field, moved inside the image
+    boxes: int64 (channels, top, 4), top, left, bottom, right in pixels: the receptive
+        field, moved inside the image
     images: (channels, top, 3, H, W), the whole images
     """
 
@@ -47,20 +55,29 @@ class Patches:
     images: Tensor
 
     def crop(self, pictures: Tensor | None = None) -> Tensor:
-        """The boxes cut out of the images, or of pictures of their shape (their deconvnet projections):
-        (channels, top, 3, height, width)."""
+        """The boxes cut out of the images, or of pictures of their shape (their
+        deconvnet projections): (channels, top, 3, height, width)."""
         pictures = self.images if pictures is None else pictures
-        rows = [[p[:, t:b, l:r] for p, (t, l, b, r) in zip(row, boxes, strict=True)]
-                for row, boxes in zip(pictures, self.boxes.tolist(), strict=True)]
+        rows = [
+            [p[:, t:b, l:r] for p, (t, l, b, r) in zip(row, boxes, strict=True)]
+            for row, boxes in zip(pictures, self.boxes.tolist(), strict=True)
+        ]
         return torch.stack([torch.stack(row) for row in rows])
 
 
 def strongest_patches(
-    model: nn.Module, data: object, layer: str, channels: Sequence[int], top: int = 9, batch_size: int = 64
+    model: nn.Module,
+    data: object,
+    layer: str,
+    channels: Sequence[int],
+    top: int = 9,
+    batch_size: int = 64,
 ) -> Patches:
-    """Where in a data set each channel is most active: one activation an image, the `top` images of each channel.
+    """Where in a data set each channel is most active: one activation an image, the
+    `top` images of each channel.
 
-    data: images (N, 3, H, W) in [0, 1], or anything with a length whose slices are (images, labels).
+    data: images (N, 3, H, W) in [0, 1], or anything with a length whose slices are
+        (images, labels).
 
     Raises:
         KeyError, ValueError: no such layer or channel; fewer images than `top`.
@@ -69,19 +86,32 @@ def strongest_patches(
     """
     channels, count = list(channels), len(data)
     if top > count:
-        raise ValueError(f"top={top} needs at least as many images, but there are {count}")
+        raise ValueError(
+            f"top={top} needs at least as many images, but there are {count}"
+        )
     values, places = [], []
     for images in _batches(data, batch_size):
         maps = feature_maps(model, images, layer)
         if not all(0 <= c < maps.shape[1] for c in channels):
-            raise ValueError(f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, not {channels}")
-        maps = maps if maps.ndim == 4 else maps.flatten(1)[:, :, None, None]  # a linear layer: maps of one place
+            raise ValueError(
+                f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, not {channels}"
+            )
+        # a linear layer: maps of one place
+        maps = maps if maps.ndim == 4 else maps.flatten(1)[:, :, None, None]
         best = maps[:, channels].flatten(2).max(2)
         values.append(best.values)
-        places.append(torch.stack([best.indices // maps.shape[-1], best.indices % maps.shape[-1]], 2))
+        places.append(
+            torch.stack(
+                [best.indices // maps.shape[-1], best.indices % maps.shape[-1]], 2
+            )
+        )
     values, index = torch.cat(values).T.topk(top)
-    places = torch.cat(places).transpose(0, 1).gather(1, index[:, :, None].expand(-1, -1, 2))
-    chosen = torch.stack([_image(data, i) for i in index.flatten().tolist()]).unflatten(0, index.shape)
+    places = (
+        torch.cat(places).transpose(0, 1).gather(1, index[:, :, None].expand(-1, -1, 2))
+    )
+    chosen = torch.stack([_image(data, i) for i in index.flatten().tolist()]).unflatten(
+        0, index.shape
+    )
     field = receptive_field(model, layer, chosen.shape[-2:])
     boxes = torch.tensor([[field.box(y, x) for y, x in row] for row in places.tolist()])
     return Patches(index, values, places, boxes, chosen)

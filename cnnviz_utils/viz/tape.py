@@ -1,4 +1,5 @@
-"""A record of what a network computes, step by step: enough to walk it again, upwards or downwards."""
+"""A record of what a network computes, step by step: enough to walk it again, upwards
+or downwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ class Step:
     """One call of one function.
 
     name: "conv2d", "relu", "add", ...; whether it worked in place makes no difference
-    inputs: the arguments that depend on the image (two for a shortcut's sum, none of the weights)
-    switches: of max-pooling only: where in its plane each maximum was, (N, C, h, w), counted row by row
+    inputs: the arguments that depend on the image (two for a shortcut's sum, none of
+        the weights)
+    switches: of max-pooling only: where in its plane each maximum was, (N, C, h, w),
+        counted row by row
     """
 
     name: str
@@ -29,15 +32,22 @@ class Step:
 
     def argument(self, position: int, name: str, default: object = None) -> object:
         """An argument, however it was passed."""
-        return self.args[position] if position < len(self.args) else self.kwargs.get(name, default)
+        return (
+            self.args[position]
+            if position < len(self.args)
+            else self.kwargs.get(name, default)
+        )
 
 
 class Tape(TorchFunctionMode):
-    """`with Tape(pixels) as tape: model(pixels)`: every function that the pixels go through, in order.
+    """`with Tape(pixels) as tape: model(pixels)`: every function that the pixels go
+    through, in order.
 
-    PyTorch shows each function to the mode before it runs, so modules used twice, `F.relu` and `+` are seen as well.
-    A tensor is known by its `id`, which is its own as long as the tape holds it. An in-place operation returns the
-    tensor it was given: the same name then stands for the new value, which is right for a walk in either direction.
+    PyTorch shows each function to the mode before it runs, so modules used twice,
+    `F.relu` and `+` are seen as well. A tensor is known by its `id`, which is its own
+    as long as the tape holds it. An in-place operation returns the tensor it was given:
+    the same name then stands for the new value, which is right for a walk in either
+    direction.
     """
 
     def __init__(self, pixels: Tensor) -> None:
@@ -47,8 +57,14 @@ class Tape(TorchFunctionMode):
     def __torch_function__(self, function: Callable, types, args=(), kwargs=None):
         kwargs, switches = kwargs or {}, None
         name = getattr(function, "__name__", "?").strip("_")
-        flat = [part for arg in (*args, *kwargs.values()) for part in (arg if isinstance(arg, list | tuple) else [arg])]
-        inputs = [part for part in flat if isinstance(part, Tensor) and id(part) in self.known]
+        flat = [
+            part
+            for arg in (*args, *kwargs.values())
+            for part in (arg if isinstance(arg, list | tuple) else [arg])
+        ]
+        inputs = [
+            part for part in flat if isinstance(part, Tensor) and id(part) in self.known
+        ]
         if name == "max_pool2d":
             output, switches = F.max_pool2d(*args, **{**kwargs, "return_indices": True})
         else:
@@ -63,7 +79,8 @@ class Tape(TorchFunctionMode):
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """The way from the pixels up to a layer: the steps, its output as it was then (`maps`), and the output's id."""
+    """The way from the pixels up to a layer: the steps, its output as it was then
+    (`maps`), and the output's id."""
 
     pixels: Tensor
     steps: list[Step]
@@ -71,17 +88,21 @@ class Recording:
     top: int
 
 
-def record(model: nn.Module, images: Tensor, layer: str) -> Recording:
-    """Run the network on images (N, 3, H, W) in evaluation mode without gradients, and keep the way up to a layer.
-    A module that runs twice counts with its last output. Raises ValueError where the layer does not run."""
+def record_steps(model: nn.Module, images: Tensor, layer: str) -> Recording:
+    """Run the network on images (N, 3, H, W) in evaluation mode without gradients, and
+    keep the way up to a layer. A module that runs twice counts with its last output.
+    Raises ValueError where the layer does not run."""
     last = {}
     with looking(model):
-        pixels = check_images(images).detach().clone()  # the first layer may work in place
+        # the first layer may work in place
+        pixels = check_images(images).detach().clone()
         tape = Tape(pixels)
 
         def note(_module, _inputs, output):
             if not isinstance(output, Tensor):
-                raise ValueError(f"layer {layer!r} gives {type(output).__name__}, not maps")
+                raise ValueError(
+                    f"layer {layer!r} gives {type(output).__name__}, not maps"
+                )
             last.update(steps=len(tape.steps), maps=output.clone(), top=id(output))
 
         handle = get_layer(model, layer).register_forward_hook(note)
@@ -91,5 +112,7 @@ def record(model: nn.Module, images: Tensor, layer: str) -> Recording:
         finally:
             handle.remove()
     if not last:
-        raise ValueError(f"layer {layer!r} does not run in a forward pass of this network")
+        raise ValueError(
+            f"layer {layer!r} does not run in a forward pass of this network"
+        )
     return Recording(pixels, tape.steps[: last["steps"]], last["maps"], last["top"])

@@ -1,4 +1,5 @@
-"""Small, differentiable changes of a batch of images, drawn for each image by its own generator."""
+"""Small, differentiable changes of a batch of images, drawn for each image by its own
+generator."""
 
 import math
 
@@ -7,12 +8,16 @@ from torch import Tensor
 from cnnviz_utils.base.pictures import affine
 
 
-def moved(images: Tensor, draws: Tensor, shift: float, scale: float, rotate: float) -> Tensor:
-    """Each image shifted by up to `shift` of its side, scaled by up to 1 +- `scale`, turned by up to `rotate` degrees.
+def moved(
+    images: Tensor, draws: Tensor, shift: float, scale: float, rotate: float
+) -> Tensor:
+    """Each image shifted by up to `shift` of its side, scaled by up to 1 +- `scale`,
+    turned by up to `rotate` degrees.
 
-    images (N, 3, H, W), draws (N, >= 4) in [-1, 1]: how much of each limit (right, down, larger, clockwise). One
-    resampling for all of it, bilinear. What comes in from outside is mid-grey: mirrored, half an animal at the border
-    would be seen as a whole one, and stay half.
+    images (N, 3, H, W), draws (N, >= 4) in [-1, 1]: how much of each limit (right,
+    down, larger, clockwise). One resampling for all of it, bilinear. What comes in from
+    outside is mid-grey: mirrored, half an animal at the border would be seen as a whole
+    one, and stay half.
     """
     if not (shift or scale or rotate):
         return images

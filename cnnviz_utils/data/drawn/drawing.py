@@ -1,8 +1,9 @@
 """Signed-distance shapes, painted with soft edges: the brush behind the Menagerie.
 
-A signed distance is the distance in pixels to a shape's edge, negative inside. `0.5 - distance`, cut to [0, 1],
-is how much of a pixel the shape covers, so edges are smooth at every size without drawing anything larger first.
-Every shape is a few knots (x, y, radius): to turn, scale or mirror an animal is to move its knots.
+A signed distance is the distance in pixels to a shape's edge, negative inside. `0.5 -
+distance`, cut to [0, 1], is how much of a pixel the shape covers, so edges are smooth
+at every size without drawing anything larger first. Every shape is a few knots (x, y,
+radius): to turn, scale or mirror an animal is to move its knots.
 """
 
 from functools import lru_cache
@@ -15,7 +16,8 @@ Array = np.ndarray
 
 
 class Canvas(NamedTuple):
-    """A picture being painted: pixels float32 (3, H, W) in [0, 1], parts uint8 (H, W), and pixel centres."""
+    """A picture being painted: pixels float32 (3, H, W) in [0, 1], parts uint8 (H, W),
+    and pixel centres."""
 
     pixels: Array
     parts: Array
@@ -35,15 +37,20 @@ def _centres(size: int) -> Array:
 def new_canvas(size: int) -> Canvas:
     """An empty canvas of size x size pixels."""
     centres = _centres(size)
-    pixels, parts = np.zeros((3, size, size), np.float32), np.zeros((size, size), np.uint8)
+    pixels, parts = (
+        np.zeros((3, size, size), np.float32),
+        np.zeros((size, size), np.uint8),
+    )
     return Canvas(pixels, parts, centres[None, :], centres[:, None])
 
 
 # ---- signed distances in pixels, (h, w), at pixels x (1, w), y (h, 1)
 
+
 def pieces(knots: Array) -> Array:
-    """What the distance to each line from knot to knot needs, worked out once for all of an animal's knots (n, 3):
-    (7, n - 1, 1, 1): direction, change of radius a pixel, length, the start's radius, origin along and across."""
+    """What the distance to each line from knot to knot needs, worked out once for all
+    of an animal's knots (n, 3): (7, n - 1, 1, 1): direction, change of radius a pixel,
+    length, the start's radius, origin along and across."""
     x, y, r = knots.T
     lines = np.empty((7, len(x) - 1), np.float32)
     np.subtract(knots[1:].T, knots[:-1].T, out=lines[:3])
@@ -58,7 +65,8 @@ def pieces(knots: Array) -> Array:
 
 
 def _offsets(lines: Array, x: Array, y: Array) -> tuple[Array, Array]:
-    """For each of n lines and each pixel: where along it the nearest point lies, and the distance to that, squared."""
+    """For each of n lines and each pixel: where along it the nearest point lies, and
+    the distance to that, squared."""
     dx, dy, _, length, _, along, across = lines
     forward = x * dx + (y * dy - along)
     aside = x * dy - (y * dx + across)
@@ -72,9 +80,11 @@ def _offsets(lines: Array, x: Array, y: Array) -> tuple[Array, Array]:
 
 
 def stroke(knots: Array, lines: Array, x: Array, y: Array) -> Array:
-    """Distance to a line through the knots, as thick at each knot as its radius says: a chain of tapered capsules.
+    """Distance to a line through the knots, as thick at each knot as its radius says: a
+    chain of tapered capsules.
 
-    Between knots the radius is interpolated along the axis: exact for equal radii, a close bound for others.
+    Between knots the radius is interpolated along the axis: exact for equal radii, a
+        close bound for others.
     """
     nearest, distance = _offsets(lines, x, y)
     np.sqrt(distance, out=distance)
@@ -85,23 +95,26 @@ def stroke(knots: Array, lines: Array, x: Array, y: Array) -> Array:
 
 
 def polygon(knots: Array, lines: Array, x: Array, y: Array) -> Array:
-    """Distance to a polygon whose last knot is its first, its corners rounded outwards by the first knot's radius."""
+    """Distance to a polygon whose last knot is its first, its corners rounded outwards
+    by the first knot's radius."""
     edge = np.sqrt(np.minimum.reduce(_offsets(lines, x, y)[1], axis=0))
     px, py = knots.T[:2, :, None, None]
     above = py > y
     rise = py[1:] - py[:-1]
     rise[rise == 0] = 1e-6
     crossing = px[:-1] + (y - py[:-1]) * ((px[1:] - px[:-1]) / rise)
-    crossing[above[:-1] == above[1:]] = np.inf                # this edge does not cross the pixel's row
-    inside = np.logical_xor.reduce(crossing < x, axis=0)      # an odd number of crossings to the left
+    # this edge does not cross the pixel's row
+    crossing[above[:-1] == above[1:]] = np.inf
+    # an odd number of crossings to the left
+    inside = np.logical_xor.reduce(crossing < x, axis=0)
     np.negative(edge, out=edge, where=inside)
     edge -= knots[0, 2]
     return edge
 
 
 def ellipse(knots: Array, lines: Array, x: Array, y: Array) -> Array:
-    """Distance to an ellipse with knots centre, end of one half axis, end of the other: level over slope, which is
-    exact at the edge and of first order near it."""
+    """Distance to an ellipse with knots centre, end of one half axis, end of the other:
+    level over slope, which is exact at the edge and of first order near it."""
     (cx, cy, _), (ax, ay, _), (bx, by, _) = knots.tolist()
     ax, ay, bx, by = ax - cx, ay - cy, bx - cx, by - cy
     aa, bb = ax * ax + ay * ay, bx * bx + by * by
@@ -130,15 +143,26 @@ def bounds(kind: str, knots: Array) -> tuple[float, float, float, float]:
         (cx, cy, _), (ax, ay, _), (bx, by, _) = points
         rx, ry = hypot(ax - cx, bx - cx), hypot(ay - cy, by - cy)
         return cx - rx, cy - ry, cx + rx, cy + ry
-    return (min(x - r for x, _, r in points), min(y - r for _, y, r in points),
-            max(x + r for x, _, r in points), max(y + r for _, y, r in points))
+    return (
+        min(x - r for x, _, r in points),
+        min(y - r for _, y, r in points),
+        max(x + r for x, _, r in points),
+        max(y + r for _, y, r in points),
+    )
 
 
-def window(box: tuple[float, float, float, float], size: int) -> tuple[slice, slice] | None:
-    """Rows and columns of the canvas that a box touches (one pixel wider, for the soft edge); None if outside."""
+def window(
+    box: tuple[float, float, float, float], size: int
+) -> tuple[slice, slice] | None:
+    """Rows and columns of the canvas that a box touches (one pixel wider, for the soft
+    edge); None if outside."""
     left, top = max(int(box[0] - 1), 0), max(int(box[1] - 1), 0)
     right, bottom = min(int(box[2] + 2), size), min(int(box[3] + 2), size)
-    return (slice(top, bottom), slice(left, right)) if right > left and bottom > top else None
+    return (
+        (slice(top, bottom), slice(left, right))
+        if right > left and bottom > top
+        else None
+    )
 
 
 def cover(distance: Array) -> Array:
@@ -148,8 +172,11 @@ def cover(distance: Array) -> Array:
     return np.minimum(covered, 1, out=covered)
 
 
-def blend(canvas: Canvas, where: tuple[slice, slice], covered: Array, colour: Array) -> None:
-    """Lay a colour, (3,) or (3, h, w), over the canvas's window as far as `covered` (h, w) says."""
+def blend(
+    canvas: Canvas, where: tuple[slice, slice], covered: Array, colour: Array
+) -> None:
+    """Lay a colour, (3,) or (3, h, w), over the canvas's window as far as `covered` (h,
+    w) says."""
     region = canvas.pixels[:, where[0], where[1]]
     if colour.ndim == 1:
         colour = colour[:, None, None]
@@ -158,23 +185,35 @@ def blend(canvas: Canvas, where: tuple[slice, slice], covered: Array, colour: Ar
     region += change
 
 
-def fill(canvas: Canvas, kind: str, knots: Array, colour: Array, opacity: float = 1.0,
-         ) -> tuple[tuple[slice, slice], Array] | None:
-    """Paint one flat shape; returns its window and what it covers of it, (h, w), or None if outside the canvas."""
+def fill(
+    canvas: Canvas,
+    kind: str,
+    knots: Array,
+    colour: Array,
+    opacity: float = 1.0,
+) -> tuple[tuple[slice, slice], Array] | None:
+    """Paint one flat shape; returns its window and what it covers of it, (h, w), or
+    None if outside the canvas."""
     where = window(bounds(kind, knots), canvas.size)
     if where is None:
         return None
     lines = None if kind == "ellipse" else pieces(knots)
-    covered = cover(DISTANCES[kind](knots, lines, canvas.x[:, where[1]], canvas.y[where[0]]))
-    blend(canvas, where, covered * np.float32(opacity) if opacity < 1 else covered, colour)
+    covered = cover(
+        DISTANCES[kind](knots, lines, canvas.x[:, where[1]], canvas.y[where[0]])
+    )
+    blend(
+        canvas, where, covered * np.float32(opacity) if opacity < 1 else covered, colour
+    )
     return where, covered
 
 
 # ---- noise
 
+
 @lru_cache(maxsize=32)
 def cloud_tile(size: int, octaves: int = 4) -> Array:
-    """Smooth noise (2 size, 2 size) in [-1, 1], the same landscape at every size; windows of it texture the grounds."""
+    """Smooth noise (2 size, 2 size) in [-1, 1], the same landscape at every size;
+    windows of it texture the grounds."""
     total = np.zeros((2 * size, 2 * size), np.float32)
     at = np.arange(2 * size) / (2 * size)
     for octave in range(octaves):
@@ -183,7 +222,10 @@ def cloud_tile(size: int, octaves: int = 4) -> Array:
         low = np.floor(at * cells).astype(int)
         part = at * cells - low
         part = part * part * (3 - 2 * part)
-        rows = lattice[low] * (1 - part)[:, None] + lattice[(low + 1) % cells] * part[:, None]
+        rows = (
+            lattice[low] * (1 - part)[:, None]
+            + lattice[(low + 1) % cells] * part[:, None]
+        )
         both = rows[:, low] * (1 - part) + rows[:, (low + 1) % cells] * part
         total += (0.5**octave * both).astype(np.float32)
     return total / np.abs(total).max()
@@ -191,5 +233,8 @@ def cloud_tile(size: int, octaves: int = 4) -> Array:
 
 @lru_cache(maxsize=32)
 def grain_tile(size: int) -> Array:
-    """Normal noise (3, 2 size, 2 size), standard deviation 1; windows of it are the sensor's grain."""
-    return np.random.default_rng([11, size]).standard_normal((3, 2 * size, 2 * size), dtype=np.float32)
+    """Normal noise (3, 2 size, 2 size), standard deviation 1; windows of it are the
+    sensor's grain."""
+    return np.random.default_rng([11, size]).standard_normal(
+        (3, 2 * size, 2 * size), dtype=np.float32
+    )

@@ -12,7 +12,16 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from cnnviz_utils.data.drawn.bodies import Pose, Shape, eye, limb, mirrored, oval, reach, sheet
+from cnnviz_utils.data.drawn.bodies import (
+    Pose,
+    Shape,
+    eye,
+    limb,
+    mirrored,
+    oval,
+    reach,
+    sheet,
+)
 
 _SYLLABLES = ("ba", "do", "fi", "gu", "ke", "lo", "mi", "nu", "po", "ra", "si", "tu", "va", "wo", "ya", "zu")
 COUNT = 48

@@ -2,7 +2,18 @@
 
 from math import cos, radians, sin
 
-from cnnviz_utils.data.drawn.bodies import Pose, Shape, bar, eye, leg, limb, mirrored, oval, reach, sheet
+from cnnviz_utils.data.drawn.bodies import (
+    Pose,
+    Shape,
+    bar,
+    eye,
+    leg,
+    limb,
+    mirrored,
+    oval,
+    reach,
+    sheet,
+)
 
 
 def owl(p: Pose) -> list[Shape]:

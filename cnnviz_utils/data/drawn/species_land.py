@@ -2,7 +2,18 @@
 
 from math import cos, radians, sin
 
-from cnnviz_utils.data.drawn.bodies import Pose, Shape, bar, eye, four_legs, leg, limb, oval, reach, sheet
+from cnnviz_utils.data.drawn.bodies import (
+    Pose,
+    Shape,
+    bar,
+    eye,
+    four_legs,
+    leg,
+    limb,
+    oval,
+    reach,
+    sheet,
+)
 
 
 def elephant(p: Pose) -> list[Shape]:

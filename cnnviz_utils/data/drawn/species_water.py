@@ -2,7 +2,17 @@
 
 from math import cos, radians, sin
 
-from cnnviz_utils.data.drawn.bodies import Pose, Shape, bar, eye, limb, mirrored, oval, reach, sheet
+from cnnviz_utils.data.drawn.bodies import (
+    Pose,
+    Shape,
+    bar,
+    eye,
+    limb,
+    mirrored,
+    oval,
+    reach,
+    sheet,
+)
 
 
 def crab(p: Pose) -> list[Shape]:

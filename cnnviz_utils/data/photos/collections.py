@@ -1,4 +1,5 @@
-"""The photo collections the course knows: where their files lie, which classes and which split they come with."""
+"""The photo collections the course knows: where their files lie, which classes and
+which split they come with."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,92 +10,225 @@ from cnnviz_utils.data.photos.folders import caltech_outline, class_files, decod
 from cnnviz_utils.data.sets import ImageSet, Splits
 from cnnviz_utils.data.splits import list_split, stratified_split
 
-# S0's three realms, in Caltech-101's and in Caltech-256's classes. A turtle and an iris stand in "air", a bat and a
-# frog in "land": that is how the source had it, and lesson 01 shows it as an exhibit on label quality.
+# S0's three realms, in Caltech-101's and in Caltech-256's classes. A turtle and an iris
+# stand in "air", a bat and a frog in "land": that is how the source had it, and lesson
+# 01 shows it as an exhibit on label quality.
 REALMS_101 = {
-    "air": ("butterfly", "dragonfly", "emu", "flamingo", "flamingo_head", "ibis", "mayfly", "pigeon", "rooster"),
-    "land": ("Leopards", "dalmatian", "elephant", "hedgehog", "kangaroo", "llama", "okapi", "panda", "rhino"),
-    "water": ("bass", "crab", "crayfish", "dolphin", "hawksbill", "lobster", "nautilus", "octopus", "starfish"),
+    "air": (
+        "butterfly",
+        "dragonfly",
+        "emu",
+        "flamingo",
+        "flamingo_head",
+        "ibis",
+        "mayfly",
+        "pigeon",
+        "rooster",
+    ),
+    "land": (
+        "Leopards",
+        "dalmatian",
+        "elephant",
+        "hedgehog",
+        "kangaroo",
+        "llama",
+        "okapi",
+        "panda",
+        "rhino",
+    ),
+    "water": (
+        "bass",
+        "crab",
+        "crayfish",
+        "dolphin",
+        "hawksbill",
+        "lobster",
+        "nautilus",
+        "octopus",
+        "starfish",
+    ),
 }
 REALMS_256 = {
-    "air": ("114.ibis-101", "100.hawksbill-101", "113.hummingbird", "049.cormorant", "060.duck", "089.goose", "118.iris",
-            "151.ostrich", "152.owl"),
-    "land": ("007.bat", "009.bear", "028.camel", "038.chimp", "056.dog", "064.elephant-101", "065.elk", "080.frog",
-             "084.giraffe"),
-    "water": ("106.horseshoe-crab", "052.crab-101", "048.conch", "057.dolphin-101", "087.goldfish", "124.killer-whale",
-              "148.mussels", "150.octopus", "201.starfish-101"),
+    "air": (
+        "114.ibis-101",
+        "100.hawksbill-101",
+        "113.hummingbird",
+        "049.cormorant",
+        "060.duck",
+        "089.goose",
+        "118.iris",
+        "151.ostrich",
+        "152.owl",
+    ),
+    "land": (
+        "007.bat",
+        "009.bear",
+        "028.camel",
+        "038.chimp",
+        "056.dog",
+        "064.elephant-101",
+        "065.elk",
+        "080.frog",
+        "084.giraffe",
+    ),
+    "water": (
+        "106.horseshoe-crab",
+        "052.crab-101",
+        "048.conch",
+        "057.dolphin-101",
+        "087.goldfish",
+        "124.killer-whale",
+        "148.mussels",
+        "150.octopus",
+        "201.starfish-101",
+    ),
 }
 
 
 def find(root: Path, *places: str) -> Path:
-    """The first of these folders under root. Raises FileNotFoundError that names the first."""
+    """The first of these folders under root. Raises FileNotFoundError that names the
+    first."""
     for place in places:
         if (root / place).is_dir():
             return root / place
-    raise FileNotFoundError(f"{root / places[0]} is not there: `cnnviz data` says how to get it, and CNNVIZ_DATA or "
-                            "the parameter root says where to look")
+    raise FileNotFoundError(
+        f"{root / places[0]} is not there: `cnnviz data` says how to get it, and CNNVIZ_DATA or "
+        "the parameter root says where to look"
+    )
 
 
 def _cut(name: str, data: ImageSet, parts: Sequence[np.ndarray]) -> Splits:
     return Splits(name, *(data.subset(part) for part in parts))
 
 
-def caltech101(root: Path, size: int, seed: int, split: str = "s2", broken: str = "refuse") -> Splits:
+def caltech101(
+    root: Path, size: int, seed: int, split: str = "s2", broken: str = "refuse"
+) -> Splits:
     """Caltech-101 without its background class.
 
-    split: "s2": the published test list; half of the train list drawn for validation (2,892 and 2,892).
-    "stratified": the same, but the half is drawn class by class. "own": 60/20/20 of all images, class by class.
+    split: "s2": the published test list; half of the train list drawn for validation
+        (2,892 and 2,892).
+    "stratified": the same, but the half is drawn class by class. "own": 60/20/20 of all
+    images, class by class.
     """
     base = find(root, "caltech101")
-    classes, files = class_files(find(root, "caltech101/101_ObjectCategories"), ("BACKGROUND_Google",))
+    classes, files = class_files(
+        find(root, "caltech101/101_ObjectCategories"), ("BACKGROUND_Google",)
+    )
     names = [name for name, _ in files]
-    data = decode(base / "101_ObjectCategories", names, [label for _, label in files], classes, size, broken=broken,
-                  outline=caltech_outline(base / "Annotations"))
+    data = decode(
+        base / "101_ObjectCategories",
+        names,
+        [label for _, label in files],
+        classes,
+        size,
+        broken=broken,
+        outline=caltech_outline(base / "Annotations"),
+    )
     if split == "own":
-        return _cut("caltech101", data, stratified_split(data.labels, (0.6, 0.2, 0.2), seed))
+        return _cut(
+            "caltech101", data, stratified_split(data.labels, (0.6, 0.2, 0.2), seed)
+        )
     if split not in ("s2", "stratified"):
-        raise ValueError(f'caltech101 is split "s2", "stratified" or "own", not {split!r}')
+        raise ValueError(
+            f'caltech101 is split "s2", "stratified" or "own", not {split!r}'
+        )
     lists = {}
     for part in ("train", "test"):
         if not (base / f"{part}.txt").is_file():
-            raise FileNotFoundError(f"{base / part}.txt, the published split, is not there; split='own' does without")
+            raise FileNotFoundError(
+                f"{base / part}.txt, the published split, is not there; split='own' does without"
+            )
         lines = (base / f"{part}.txt").read_text().split()
-        lists[part] = [line for line in lines if not line.startswith("BACKGROUND_Google/")]
+        lists[part] = [
+            line for line in lines if not line.startswith("BACKGROUND_Google/")
+        ]
     at = list_split(data.paths, lists)
     learn = at["train"]
     if split == "s2":
         order = np.random.default_rng(seed).permutation(learn)
-        train, valid = np.sort(order[:len(order) // 2]), np.sort(order[len(order) // 2:])
+        train, valid = (
+            np.sort(order[: len(order) // 2]),
+            np.sort(order[len(order) // 2 :]),
+        )
     else:
-        train, valid = (learn[part] for part in stratified_split(data.labels[learn], (0.5, 0.5), seed))
+        train, valid = (
+            learn[part]
+            for part in stratified_split(data.labels[learn], (0.5, 0.5), seed)
+        )
     return _cut("caltech101", data, (train, valid, at["test"]))
 
 
-def realms(root: Path, size: int, seed: int, groups: dict, places: Sequence[str], name: str, broken: str) -> Splits:
-    """S0's task: 27 classes in three realms; 20 % test, then 20 % of the rest validation, class by class."""
+def realms(
+    root: Path,
+    size: int,
+    seed: int,
+    groups: dict,
+    places: Sequence[str],
+    name: str,
+    broken: str,
+) -> Splits:
+    """S0's task: 27 classes in three realms; 20 % test, then 20 % of the rest
+    validation, class by class."""
     base = find(root, *places)
     _, files = class_files(base)
-    realm = {member: i for i, members in enumerate(groups.values()) for member in members}
+    realm = {
+        member: i for i, members in enumerate(groups.values()) for member in members
+    }
     if missing := sorted(set(realm) - {file.split("/")[0] for file, _ in files}):
-        raise FileNotFoundError(f"{base} has no class folder {missing[0]}, which {name} needs")
+        raise FileNotFoundError(
+            f"{base} has no class folder {missing[0]}, which {name} needs"
+        )
     files = [file for file, _ in files if file.split("/")[0] in realm]
     kinds = [file.split("/")[0] for file in files]
-    outline = caltech_outline(base.parent / "Annotations") if (base.parent / "Annotations").is_dir() else None
-    data = decode(base, files, [realm[k] for k in kinds], list(groups), size, broken=broken, outline=outline)
+    outline = (
+        caltech_outline(base.parent / "Annotations")
+        if (base.parent / "Annotations").is_dir()
+        else None
+    )
+    data = decode(
+        base,
+        files,
+        [realm[k] for k in kinds],
+        list(groups),
+        size,
+        broken=broken,
+        outline=outline,
+    )
     kinds = [path.split("/")[0] for path in data.paths]
     numbers = np.unique(kinds, return_inverse=True)[1]
     return _cut(name, data, stratified_split(numbers, (0.64, 0.16, 0.20), seed))
 
 
-def caltech101_realms(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
-    """S0's task on Caltech-101's photos: butterfly to rooster, Leopards to rhino, bass to starfish."""
-    return realms(root, size, seed, REALMS_101, ["caltech101/101_ObjectCategories"], "caltech101_realms", broken)
+def caltech101_realms(
+    root: Path, size: int, seed: int, broken: str = "refuse"
+) -> Splits:
+    """S0's task on Caltech-101's photos: butterfly to rooster, Leopards to rhino, bass
+    to starfish."""
+    return realms(
+        root,
+        size,
+        seed,
+        REALMS_101,
+        ["caltech101/101_ObjectCategories"],
+        "caltech101_realms",
+        broken,
+    )
 
 
-def caltech256_realms(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
+def caltech256_realms(
+    root: Path, size: int, seed: int, broken: str = "refuse"
+) -> Splits:
     """S0's task on the 27 classes of Caltech-256 that it used."""
-    return realms(root, size, seed, REALMS_256, ["256_ObjectCategories", "caltech256/256_ObjectCategories"],
-                  "caltech256_realms", broken)
+    return realms(
+        root,
+        size,
+        seed,
+        REALMS_256,
+        ["256_ObjectCategories", "caltech256/256_ObjectCategories"],
+        "caltech256_realms",
+        broken,
+    )
 
 
 def caltech256(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
@@ -104,37 +238,78 @@ def caltech256(root: Path, size: int, seed: int, broken: str = "refuse") -> Spli
 
 
 def tinyimagenet30(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
-    """S3's 30 classes: 450 + 50 of the train folder a class for training and validation, the val folder as the test."""
+    """S3's 30 classes: 450 + 50 of the train folder a class for training and
+    validation, the val folder as the test."""
     base = find(root, "tinyimagenet30")
     return folder(base, size, seed, valid=0.1, broken=broken, name="tinyimagenet30")
 
 
 def tinyimagenet(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
-    """Tiny ImageNet as distributed: 200 classes; val_annotations.txt names the val folder's classes (the test here)."""
+    """Tiny ImageNet as distributed: 200 classes; val_annotations.txt names the val
+    folder's classes (the test here)."""
     base = find(root, "tiny-imagenet-200", "tinyimagenet")
     classes, files = class_files(find(base, "train"))
-    learn = decode(base / "train", [f for f, _ in files], [k for _, k in files], classes, size, broken=broken)
+    learn = decode(
+        base / "train",
+        [f for f, _ in files],
+        [k for _, k in files],
+        classes,
+        size,
+        broken=broken,
+    )
     listed = base / "val" / "val_annotations.txt"
     if not listed.is_file():
-        raise FileNotFoundError(f"{listed}, which names the classes of the val folder, is not there")
-    lines = [line.split("\t")[:2] for line in listed.read_text().splitlines() if line.strip()]
-    test = decode(base / "val" / "images", [f for f, _ in lines], [classes.index(k) for _, k in lines], classes, size,
-                  broken=broken)
+        raise FileNotFoundError(
+            f"{listed}, which names the classes of the val folder, is not there"
+        )
+    lines = [
+        line.split("\t")[:2] for line in listed.read_text().splitlines() if line.strip()
+    ]
+    test = decode(
+        base / "val" / "images",
+        [f for f, _ in lines],
+        [classes.index(k) for _, k in lines],
+        classes,
+        size,
+        broken=broken,
+    )
     train, valid = stratified_split(learn.labels, (0.9, 0.1), seed)
     return Splits("tinyimagenet", learn.subset(train), learn.subset(valid), test)
 
 
-def folder(root: Path, size: int, seed: int, valid: float = 0.2, test: float = 0.2, broken: str = "refuse",
-           name: str = "folder") -> Splits:
-    """Any folder of class folders, cut class by class; or of train, valid (or val) and test, each of class folders.
+def folder(
+    root: Path,
+    size: int,
+    seed: int,
+    valid: float = 0.2,
+    test: float = 0.2,
+    broken: str = "refuse",
+    name: str = "folder",
+) -> Splits:
+    """Any folder of class folders, cut class by class; or of train, valid (or val) and
+    test, each of class folders.
 
-    With train alone, validation is cut from it; with val alone beside it, val is the test.
+    With train alone, validation is cut from it; with val alone beside it, val is the
+    test.
     """
-    here = {part for part in ("train", "valid", "val", "test") if (root / part).is_dir()}
+    here = {
+        part for part in ("train", "valid", "val", "test") if (root / part).is_dir()
+    }
     if "train" not in here:
         classes, files = class_files(root)
-        data = decode(root, [f for f, _ in files], [k for _, k in files], classes, size, broken=broken)
-        return _cut(name, data, stratified_split(data.labels, (1 - valid - test, valid, test), seed))
+        data = decode(
+            root,
+            [f for f, _ in files],
+            [k for _, k in files],
+            classes,
+            size,
+            broken=broken,
+        )
+        return _cut(
+            name,
+            data,
+            stratified_split(data.labels, (1 - valid - test, valid, test), seed),
+        )
     classes, _ = class_files(root / "train")
     sets = {}
     for part in here:
@@ -142,16 +317,28 @@ def folder(root: Path, size: int, seed: int, valid: float = 0.2, test: float = 0
             continue  # images without labels: `load_images` reads those
         found, files = class_files(root / part)
         if unknown := set(found) - set(classes):
-            raise ValueError(f"{root / part} has a class {sorted(unknown)[0]!r} that {root / 'train'} has not")
-        sets[part] = decode(root / part, [f for f, _ in files], [classes.index(found[k]) for _, k in files], classes, size,
-                            broken=broken)
+            raise ValueError(
+                f"{root / part} has a class {sorted(unknown)[0]!r} that {root / 'train'} has not"
+            )
+        sets[part] = decode(
+            root / part,
+            [f for f, _ in files],
+            [classes.index(found[k]) for _, k in files],
+            classes,
+            size,
+            broken=broken,
+        )
     train = sets["train"]
     checking = sets.get("valid") or (sets.get("val") if "test" in sets else None)
-    testing = sets.get("test") or (sets.get("val") if checking is not sets.get("val") else None)
+    testing = sets.get("test") or (
+        sets.get("val") if checking is not sets.get("val") else None
+    )
     shares = {"valid": 0 if checking else valid, "test": 0 if testing else test}
     if any(shares.values()):
         wanted = [1 - sum(shares.values()), *(v for v in shares.values() if v)]
-        pieces = [train.subset(part) for part in stratified_split(train.labels, wanted, seed)]
+        pieces = [
+            train.subset(part) for part in stratified_split(train.labels, wanted, seed)
+        ]
         train, rest = pieces[0], pieces[1:]
         checking = checking or rest.pop(0)
         testing = testing or rest.pop(0)

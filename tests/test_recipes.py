@@ -11,6 +11,7 @@ from cnnviz_utils.models.build import build_model
 from cnnviz_utils.sweep.plan import read_sweep, training_config
 from cnnviz_utils.training import recipes as trained
 from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.recipes import borrowed
 from cnnviz_utils.training.store import fit_or_load, plain_weights
 
 TINY = {"seed": 0, "train": 2, "valid": 1, "test": 1}
@@ -27,12 +28,12 @@ def tiny_source(monkeypatch, tmp_path):
     def counted(*args, **kwargs):
         runs.append(args)
         return fit(*args, **kwargs)
-    monkeypatch.setattr("cnnviz_utils.store.fit", counted)
+    monkeypatch.setattr("cnnviz_utils.training.store.fit", counted)
     return runs
 
 
 def test_source_weights_are_those_of_a_network_trained_on_the_source(tiny_source):
-    model = build_model("small_resnet", 5, "menagerie_source", seed=3, **NETWORK)
+    model = borrowed("small_resnet", 5, "menagerie_source", seed=3, **NETWORK)
     by_hand = build_model("small_resnet", 48, **NETWORK)
     source = load_data("menagerie_source", size=32, **TINY)
     fit(by_hand, source.train, source.valid, trained.recipe_for(by_hand, epochs=1), device="cpu")
@@ -44,25 +45,25 @@ def test_source_weights_are_those_of_a_network_trained_on_the_source(tiny_source
 
 
 def test_the_second_borrower_finds_what_the_first_trained(tiny_source):
-    first = build_model("small_resnet", 5, "menagerie_source", seed=0, **NETWORK)
-    second = build_model("small_resnet", 9, "menagerie_source", seed=1, **NETWORK)
+    first = borrowed("small_resnet", 5, "menagerie_source", seed=0, **NETWORK)
+    second = borrowed("small_resnet", 9, "menagerie_source", seed=1, **NETWORK)
     assert len(tiny_source) == 1
     assert torch.equal(first.stage3[0].conv1.weight, second.stage3[0].conv1.weight)
-    build_model("small_resnet", 5, "menagerie_source", size=32, widths=(4, 8, 16))  # another network: another training
+    borrowed("small_resnet", 5, "menagerie_source", size=32, widths=(4, 8, 16))  # another network: another training
     assert len(tiny_source) == 2
 
 
 def test_the_borrower_may_change_its_weights_without_spoiling_the_next(tiny_source):
-    first = build_model("small_resnet", 5, "menagerie_source", **NETWORK)
+    first = borrowed("small_resnet", 5, "menagerie_source", **NETWORK)
     with torch.no_grad():
         first.stem[0].weight.zero_()
-    assert build_model("small_resnet", 5, "menagerie_source", **NETWORK).stem[0].weight.abs().sum() > 0
+    assert borrowed("small_resnet", 5, "menagerie_source", **NETWORK).stem[0].weight.abs().sum() > 0
 
 
 def test_a_source_says_how_networks_with_and_without_batch_normalisation_are_trained(tiny_source, monkeypatch):
     monkeypatch.setitem(trained.SOURCES, "menagerie_source", (TINY, {"batch_size": 24, "lr": 8e-3}, (1, 2)))
     for name, epochs, lr in (("small_resnet", 1, 8e-3), ("small_alexnet", 2, 2e-3)):
-        build_model(name, 5, "menagerie_source", size=32)
+        borrowed(name, 5, "menagerie_source", size=32)
         config = tiny_source[-1][3]
         assert (config.epochs, config.batch_size, config.lr) == (epochs, 24, lr)
 
@@ -102,4 +103,4 @@ def test_an_unknown_source_names_those_there_are():
 def test_photos_that_are_not_there_are_named(tmp_path, monkeypatch):
     monkeypatch.setenv("CNNVIZ_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="tinyimagenet30"):
-        build_model("small_resnet", 5, "tinyimagenet30")
+        borrowed("small_resnet", 5, "tinyimagenet30")

@@ -5,12 +5,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.sets import ImageSet
-from cnnviz_utils.training.adversary import Change, adversarial_examples, fit_changed, fit_changed_or_load
+from cnnviz_utils.training.adversary import Change, adversarial_examples
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import fit
 from cnnviz_utils.training.optimiser import lr_factor
+from cnnviz_utils.training.store import fit_or_load
 
 CONFIG = TrainConfig(optimiser="adam", lr=0.02, momentum=0.9, weight_decay=0, epochs=4, batch_size=16, seed=3)
 
@@ -55,22 +55,21 @@ def test_noise_and_adversary_do_what_they_say(data):
             Change(**wrong)
 
 
-def test_without_a_change_it_is_the_loop_of_fit(data):
-    """Same batches, same augmentation, same rates; `fit` keeps the best epoch's weights, so one epoch is compared."""
-    one = CONFIG.__class__(**{**vars(CONFIG), "epochs": 1, "augment": Augment(flip=0.5, shift=0.1)})
+def test_a_change_that_changes_nothing_gives_the_same_rows_and_the_last_epochs_weights(data):
     ours, theirs = network(), network()
-    rows = fit_changed(ours, *data, one, Change(), "cpu").rows, fit(theirs, *data, one, "cpu").rows
-    for name, value in theirs.state_dict().items():
-        torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    rows = fit(ours, *data, CONFIG, "cpu", change=Change()).rows, fit(theirs, *data, CONFIG, "cpu").rows
     for column in ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "lr"):
-        assert rows[0][0][column] == pytest.approx(rows[1][0][column], rel=1e-5)
+        assert [row[column] for row in rows[0]] == [row[column] for row in rows[1]]
+    last = network()
+    fit(last, data[0], data[0].subset([0]), CONFIG, "cpu", change=Change())  # whatever validation says
+    assert all(torch.equal(value, last.state_dict()[name]) for name, value in ours.state_dict().items())
 
 
 def test_an_adversary_is_the_loop_written_out(data):
     """Attack the network as it is now, learn from what came out; Adam at the rates of one cycle."""
     one = CONFIG.__class__(**{**vars(CONFIG), "epochs": 1})
     ours, theirs = network(), network()
-    fit_changed(ours, *data, one, Change(eps=0.5, steps=2), "cpu")
+    fit(ours, *data, one, "cpu", change=Change(eps=0.5, steps=2))
     images, labels = data[0][:]
     order = torch.randperm(96, generator=torch.Generator().manual_seed(one.seed))
     optimiser = torch.optim.Adam(theirs.parameters(), betas=(one.momentum, 0.999))
@@ -89,7 +88,7 @@ def test_dropout_draws_by_the_seed_too(data):
     for _ in range(2):
         torch.rand(3)  # another state each time
         state = torch.random.get_rng_state()
-        losses.append(fit_changed(network(dropout=0.5), *data, CONFIG, Change(), "cpu").rows[-1]["train_loss"])
+        losses.append(fit(network(dropout=0.5), *data, CONFIG, "cpu", change=Change()).rows[-1]["train_loss"])
         assert torch.equal(torch.random.get_rng_state(), state)
     assert losses[0] == losses[1]
 
@@ -97,16 +96,16 @@ def test_dropout_draws_by_the_seed_too(data):
 def test_the_same_seed_gives_the_same_bits_and_a_run_is_found_again(data, tmp_path, monkeypatch):
     change, state = Change(noise=0.05, eps=0.5), torch.random.get_rng_state()
     one, two = network(), network()
-    first = fit_changed_or_load(one, *data, CONFIG, change, "cpu", tmp_path)
-    fit_changed(two, *data, CONFIG, change, "cpu")
+    load = lambda model, change=change: fit_or_load(model, *data, CONFIG, "cpu", tmp_path, change=change)
+    first = load(one)
+    fit(two, *data, CONFIG, "cpu", change=change)
     assert all(torch.equal(value, two.state_dict()[name]) for name, value in one.state_dict().items())
     assert torch.equal(torch.random.get_rng_state(), state)
     assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 1
-    monkeypatch.setattr("cnnviz_utils.robust_training.fit_changed", None)  # a second training would now fail
+    monkeypatch.setattr("cnnviz_utils.training.store.fit", None)  # a second training would now fail
     three = network()
-    assert fit_changed_or_load(three, *data, CONFIG, change, "cpu", tmp_path).rows == first.rows
+    assert load(three).rows == first.rows
     assert all(torch.equal(value, two.state_dict()[name]) for name, value in three.state_dict().items())
-    with pytest.raises(TypeError):
-        fit_changed_or_load(network(), *data, CONFIG, Change(eps=0.6), "cpu", tmp_path)
-    with pytest.raises(TypeError):
-        fit_changed_or_load(network(1), *data, CONFIG, change, "cpu", tmp_path)
+    for model, other in ((network(), Change(eps=0.6)), (network(1), change), (network(), None)):
+        with pytest.raises(TypeError):
+            load(model, other)

@@ -1,7 +1,5 @@
 """The faster copy against the model itself; the decoder against its definition and its purpose."""
 
-import copy
-
 import pytest
 import torch
 import torchvision
@@ -11,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from cnnviz_utils.viz.cams import grad_cam
 from cnnviz_utils.viz.decoder import Visualizer, decode, train_decoder
 from cnnviz_utils.viz.deconvolution import deconvnet
-from cnnviz_utils.viz.fast import PackedConv2d, fast_copy
+from cnnviz_utils.viz.fast import fast_copy
 from cnnviz_utils.viz.gradients import input_gradient
 from cnnviz_utils.viz.responses import feature_maps
 
@@ -56,47 +54,6 @@ def test_the_copy_gives_the_same_maps_and_the_model_stays(name, layer, left):
     assert not any(m._forward_hooks for m in [*model.modules(), *fast.modules()])
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="weights are packed by oneDNN, which is not here")
-def test_packed_weights_give_the_same_numbers_and_can_be_copied_saved_halved_and_recorded(tmp_path):
-    model, images = network("resnet18"), random(3, 3, 64, 64)
-    fast, usual = fast_copy(model, images[:1]), fast_copy(model, images[:1], pack=False)
-    packed = [m for m in fast.modules() if isinstance(m, PackedConv2d)]
-    assert len(packed) == 20 and all(m.packed[1] is not None for m in packed)  # used already, when logits were compared
-    assert [m.in_channels for m in packed if isinstance(m.packed[1], tuple)] == [512] * 3  # matrices where maps are 2 x 2
-    assert not any(isinstance(m, PackedConv2d) for m in usual.modules())
-    torch.save(fast, tmp_path / "fast.pt")
-    again = torch.load(tmp_path / "fast.pt", weights_only=False)
-    expected = grad_cam(model, images, "layer4", 0, relu=False)
-    for one in (fast, copy.deepcopy(fast), again):
-        torch.testing.assert_close(grad_cam(one, images, "layer4", 0, relu=False), expected,
-                                   rtol=1e-4, atol=1e-5 * float(expected.abs().max()))
-    assert list(fast.state_dict()) == list(usual.state_dict())
-    for watched in (deconvnet, lambda m, x, layer: input_gradient(m, x, 0)):  # with both, it is the usual convolution
-        assert torch.equal(watched(fast, images, "layer3"), watched(usual, images, "layer3"))
-    with torch.no_grad():
-        assert fast.half()(images.half()).dtype == torch.float16
-
-
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="weights are packed by oneDNN, which is not here")
-@pytest.mark.parametrize(("size", "settings", "is_matrix"), [
-    ((2, 2), {"kernel_size": 3, "padding": 1}, True), ((2, 2), {"kernel_size": 3, "padding": 1, "bias": False}, True),
-    ((2, 2), {"kernel_size": 3, "stride": 2, "padding": 1}, True), ((1, 3), {"kernel_size": 3, "padding": (1, 2)}, True),
-    ((1, 1), {"kernel_size": 1}, True), ((3, 1), {"kernel_size": 3, "padding": 2, "dilation": 2}, True),
-    ((3, 2), {"kernel_size": 3, "padding": 1}, False), ((4, 4), {"kernel_size": 5, "padding": 2}, False),
-    ((2, 2), {"kernel_size": 3, "padding": 1, "groups": 2}, False),
-])  # fmt: skip
-def test_on_a_map_with_few_places_a_convolution_is_its_matrix(size, settings, is_matrix):
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        usual = nn.Conv2d(6, 4, **settings)
-    packed = PackedConv2d(copy.deepcopy(usual))
-    with torch.no_grad():
-        for n in (1, 5):  # the number of images is no part of the matrix
-            images = random(n, 6, *size) - 0.5
-            torch.testing.assert_close(packed(images), usual(images))
-    assert isinstance(packed.packed[1], tuple) == is_matrix
-
-
 def test_the_copy_follows_its_weights_and_takes_any_batch():
     model, other, images = network("resnet18"), network("resnet18"), random(3, 3, 64, 64)
     other.fc.weight.data.mul_(2)
@@ -138,26 +95,6 @@ def test_only_what_belongs_together_is_folded():
     assert [isinstance(fast[i], nn.BatchNorm2d) for i in (2, 4, 6)] == [True, True, False]
     with torch.no_grad():
         torch.testing.assert_close(fast(images), between(images))
-
-
-def test_without_channels_last_nothing_is_packed_and_views_work():
-    class Viewing(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.conv = nn.Conv2d(3, 4, 3, padding=1)
-
-        def forward(self, x):
-            return self.conv(x).view(len(x), -1)
-
-    fast = fast_copy(Viewing(), random(2, 3, 8, 8), channels_last=False)
-    assert fast(random(2, 3, 8, 8)).shape == (2, 256) and not isinstance(fast.conv, PackedConv2d)
-
-
-def test_a_convolution_with_a_padding_that_cannot_be_packed_stays():
-    model = nn.Sequential(nn.Conv2d(3, 4, 3, padding="same"), nn.Conv2d(4, 4, 3, padding=1, padding_mode="reflect"),
-                          nn.Conv2d(4, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    fast = fast_copy(model, random(2, 3, 8, 8))
-    assert [isinstance(m, PackedConv2d) for m in fast[:3]] == [False, False, True]
 
 
 def test_folding_equals_pytorchs_own():
