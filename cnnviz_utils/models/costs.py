@@ -76,7 +76,8 @@ class Meter(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs, packet = kwargs or {}, function._overloadpacket
         if packet not in flop_registry:
-            parts = function.decompose(*args, **kwargs)
+            with self:
+                parts = function.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
         output = function(*args, **kwargs)

@@ -7,7 +7,9 @@ places of the maxima (Zeiler and Fergus's switches); through BatchNorm they take
 fixed scaling of test time, a convention, because none of the three papers had it.
 """
 
+import sys
 import warnings
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from cnnviz_utils.base.hooks import capture
+from cnnviz_utils.viz.bends import Bends
 from cnnviz_utils.viz.layers import Targets, check_images, choose_targets, looking
 
 # what a ReLU passes down; gradient: what comes from above, positive: where its input
@@ -28,19 +31,6 @@ RULES = {
 
 OUT_OF_PLACE = {F.relu, torch.relu, Tensor.relu}
 IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
-OTHER = {
-    "relu6",
-    "hardtanh",
-    "leaky_relu",
-    "prelu",
-    "elu",
-    "gelu",
-    "silu",
-    "hardswish",
-    "clamp",
-    "clamp_",
-    "clamp_min",
-}
 
 
 class RuledReLU(Function):
@@ -64,40 +54,59 @@ class ReLUsObey(TorchFunctionMode):
     (which tools that replace modules cannot see).
 
     Nothing in the model is changed: PyTorch shows each of its functions to the mode
-        before it runs it.
+    before it runs it. Compiled parts (torch.compile) run uncompiled meanwhile. What the
+    pixels go through besides ReLUs is watched as well (`viz.bends`).
     """
 
-    def __init__(self, rule: str) -> None:
+    def __init__(self, rule: str, pixels: Tensor) -> None:
         super().__init__()
         if rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
-        self.rule, self.relus, self.others = rule, 0, set()
+        self.rule, self.relus, self.bends = rule, 0, Bends(pixels)
+        self.contexts = ExitStack()
+
+    def __enter__(self) -> "ReLUsObey":
+        if "torch._dynamo" in sys.modules:
+            # a compiled function shows none of its steps
+            self.contexts.enter_context(torch.compiler.set_stance("force_eager"))
+        if self.rule != "saliency":
+            self.contexts.enter_context(self.bends)
+        return super().__enter__()
+
+    def __exit__(self, *error) -> None:
+        super().__exit__(*error)
+        self.contexts.close()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if function in OUT_OF_PLACE or function in IN_PLACE:
             self.relus += 1
             x = args[0] if args else kwargs["input"]
-            result = RuledReLU.apply(x, self.rule)
+            self.bends.ruled = True
+            try:
+                result = RuledReLU.apply(x, self.rule)
+            finally:
+                self.bends.ruled = False
             in_place = (
                 function in IN_PLACE
                 or kwargs.get("inplace", False)
                 or (len(args) > 1 and args[1])
             )
             return x.copy_(result) if in_place else result
-        if getattr(function, "__name__", "") in OTHER:
-            self.others.add(function.__name__)
-        return function(*args, **kwargs)
+        self.bends.called = getattr(function, "__name__", None)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.bends.called = None
 
     def warn(self, model: nn.Module) -> None:
         """One sentence where the rule does not reach everything, because then its name
         promises too much."""
-        if self.rule == "saliency" or (self.relus and not self.others):
+        others = ", ".join(sorted(self.bends.names))
+        if self.rule == "saliency" or (self.relus and not others):
             return
         what = (
-            f"{', '.join(sorted(self.others))} keep their ordinary gradient"
-            if self.others
-            else "no ReLU was seen"
+            f"{others} keep their ordinary gradient" if others else "no ReLU was seen"
         )
         warnings.warn(
             f"rule {self.rule!r} is for ReLUs: in {type(model).__name__}, {what}",
@@ -115,7 +124,8 @@ def input_gradient(
     targets: a class, one an image, or None for the predicted one. `pixel_maps` makes
     heat maps of it.
 
-    Warns where the network has activations that the rule is not for (GELU, ReLU6, ...).
+    Warns of every step on the way that is not linear and that the rule is not for: it
+    keeps its ordinary gradient. Max-pooling is no such step: its maxima are recorded.
 
     Raises:
         ValueError: unknown rule, or images or targets wrong.
@@ -126,8 +136,9 @@ def input_gradient(
     """
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
-        with torch.enable_grad(), ReLUsObey(rule) as mode:
-            logits = model(pixels.clone())  # a copy: the first layer may work in place
+        with torch.enable_grad(), ReLUsObey(rule, pixels) as mode:
+            # a copy: the first layer may work in place
+            logits = model(pixels.clone())
         mode.warn(model)
         start = torch.zeros_like(logits).scatter(
             1, choose_targets(logits, targets)[:, None], 1
@@ -155,7 +166,7 @@ def channel_gradient(
         with (
             torch.enable_grad(),
             capture(model, [layer]) as maps,
-            ReLUsObey(rule) as mode,
+            ReLUsObey(rule, pixels) as mode,
         ):
             model(pixels.clone())
         if layer not in maps:
