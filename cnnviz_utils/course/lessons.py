@@ -48,7 +48,8 @@ def read_lesson(path: Path) -> Lesson:
     ]
     if len(cells) != 1:
         raise UsageError(
-            f"{path.name} has {len(cells)} cells tagged 'parameters', it needs exactly one"
+            f"{path.name} has {len(cells)} cells tagged 'parameters', "
+            "it needs exactly one"
         )
     heading = next(
         (
@@ -81,7 +82,8 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
             name, value = node.target.id, ast.literal_eval(node.value)
         except (ValueError, AttributeError):
             raise UsageError(
-                f"{where}: line {node.lineno} of the parameters cell is not `name: type = literal`"
+                f"{where}: line {node.lineno} of the parameters cell is not "
+                "`name: type = literal`"
             ) from None
         found[name] = Parameter(
             name, ast.unparse(node.annotation), value, comments.get(node.end_lineno, "")

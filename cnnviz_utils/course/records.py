@@ -34,7 +34,8 @@ class Claim:
         kind = self.verdict.replace(" ", "-")
         return {
             "text/plain": f"{self.verdict}: {self.claim} ({self.evidence})",
-            "text/html": f'<p class="claim {kind}"><strong>{mark} {self.verdict}</strong> '
+            "text/html": f'<p class="claim {kind}">'
+            f"<strong>{mark} {self.verdict}</strong> "
             f"{claim} <small>{evidence}</small></p>",
         }
 
@@ -70,7 +71,8 @@ def plain(value):
     if isinstance(value, Number):
         return float(value) if math.isfinite(value) else None
     raise TypeError(
-        f"a metric is a number, a text, or lists and dicts of them, not {type(value).__name__}"
+        "a metric is a number, a text, or lists and dicts of them, "
+        f"not {type(value).__name__}"
     )
 
 

@@ -213,7 +213,10 @@ def check_whole(notebook) -> str:
         for output in cell.outputs:
             if output.output_type == "error":
                 first = (output.evalue.splitlines() or [""])[0]
-                return f"code cell {number} of {len(code)} raised {output.ename}: {first[:300]}"
+                return (
+                    f"code cell {number} of {len(code)} raised {output.ename}: "
+                    f"{first[:300]}"
+                )
     return ""
 
 

@@ -90,7 +90,8 @@ def build_model(
     if weights == "imagenet":
         if name in BY_HAND:
             raise ValueError(
-                f"there are no ImageNet weights for {name}; torchvision has them for {', '.join(TORCHVISION)}"
+                f"there are no ImageNet weights for {name}; "
+                f"torchvision has them for {', '.join(TORCHVISION)}"
             )
         load_weights(
             model,
@@ -144,8 +145,9 @@ def imagenet_weights(name: str) -> Path:
     file = data_root() / "weights" / best.url.rsplit("/", 1)[-1]
     if not file.is_file():
         raise FileNotFoundError(
-            f"ImageNet weights of {name} are not at {file}: put torchvision's file {file.name} "
-            f"there (in Python: torchvision.models.{type(best).__name__}.{best.name}.url)"
+            f"ImageNet weights of {name} are not at {file}: "
+            f"put torchvision's file {file.name} there "
+            f"(in Python: torchvision.models.{type(best).__name__}.{best.name}.url)"
         )
     if (
         not hashlib.sha256(file.read_bytes())
@@ -153,7 +155,8 @@ def imagenet_weights(name: str) -> Path:
         .startswith(file.stem.rsplit("-", 1)[-1])
     ):
         raise ValueError(
-            f"{file} is damaged: its checksum is not the one in its name; fetch it again"
+            f"{file} is damaged: its checksum is not the one in its name; "
+            "fetch it again"
         )
     return file
 
@@ -164,8 +167,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
-            f"there are no weights at {path}: give a .safetensors or .pt file, 'imagenet', "
-            "or nothing"
+            f"there are no weights at {path}: "
+            "give a .safetensors or .pt file, 'imagenet', or nothing"
         )
     return (
         load_file(path)
@@ -191,10 +194,12 @@ def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
         if not k.startswith(("normalise.", f"{head}.")) and "aux" not in k
     ]
     if wrong:
-        found = tuple(weights[wrong[0]].shape) if wrong[0] in weights else "nothing"
+        first = wrong[0]
+        found = tuple(weights[first].shape) if first in weights else "nothing"
         raise ValueError(
-            f"these weights are for another network: {wrong[0]} is {tuple(own[wrong[0]].shape)} here, "
-            f"{found} there ({len(wrong)} layers differ)"
+            "these weights are for another network: "
+            f"{first} is {tuple(own[first].shape)} here, {found} there "
+            f"({len(wrong)} layers differ)"
         )
     model.load_state_dict(fits, strict=False)
     return left

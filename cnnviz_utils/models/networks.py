@@ -40,9 +40,12 @@ def draw_as_he(model: nn.Module) -> None:
 
 
 class SmallCNN(nn.Module):
-    """The small network of the Tiny ImageNet assignment: two convolutions of 5x5 with pooling, two linear layers.
+    """The small network of the Tiny ImageNet assignment: two convolutions of 5x5, each
+    followed by pooling, and two linear layers.
+
     At 64 px 2,704 numbers reach the first linear layer. `version` 2 has batch
-    normalisation, wider linear layers and dropout."""
+    normalisation, wider linear layers and dropout.
+    """
 
     def __init__(
         self,

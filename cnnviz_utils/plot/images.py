@@ -116,7 +116,8 @@ def show_images(
     return finish(
         figure,
         alt
-        or f"{heading + '. ' if heading else ''}{len(pixels)} images in {lines} rows{listed}",
+        or f"{heading + '. ' if heading else ''}"
+        f"{len(pixels)} images in {lines} rows{listed}",
     )
 
 

@@ -51,7 +51,8 @@ def _draw_anew(module: nn.Module, name: str) -> None:
         module.reset_parameters()
     elif list(module.parameters(recurse=False)):
         raise ValueError(
-            f"{name} ({type(module).__name__}) has weights but no reset_parameters to draw them anew"
+            f"{name} ({type(module).__name__}) has weights, "
+            "but no reset_parameters to draw them anew"
         )
 
 
@@ -86,7 +87,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     window = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
     if min(a.shape[2:]) < 11:
         raise ValueError(
-            f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: upsample them"
+            f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: "
+            "upsample them"
         )
     mean = lambda x: F.conv2d(x, window)
     mean_a, mean_b = mean(a), mean(b)

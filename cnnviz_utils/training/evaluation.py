@@ -59,7 +59,8 @@ def predict_tta(
     """
     if not views or not 0 <= share <= 1:
         raise ValueError(
-            f"test-time augmentation needs views and a share in [0, 1], not {len(views)} views and {share}"
+            "test-time augmentation needs views and a share in [0, 1], "
+            f"not {len(views)} views and {share}"
         )
     device, found = pick_device(device), []
     model.to(device)

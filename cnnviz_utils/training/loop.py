@@ -185,7 +185,10 @@ def fit(
                 right += (logits.argmax(1) == labels).sum()
                 seen, done = seen + len(labels), done + 1
             lr = step.optimiser.param_groups[0]["lr"]
-            where = f"epoch {epoch} (steps {done - steps + 1} to {done}, learning rate {lr:.3g})"
+            where = (
+                f"epoch {epoch} (steps {done - steps + 1} to {done}, "
+                f"learning rate {lr:.3g})"
+            )
             refuse_overflow(loss_sum, "the loss", where)
             valid_logits, valid_labels = predict(model, valid, device=device)
             # the last step can do that
@@ -221,6 +224,6 @@ def refuse_overflow(values: Tensor, what: str, where: str) -> None:
     finite."""
     if not values.isfinite().all():
         raise FloatingPointError(
-            f"{what} became NaN or infinite in {where}: a smaller learning rate or gradient "
-            "clipping may help"
+            f"{what} became NaN or infinite in {where}: "
+            "a smaller learning rate or gradient clipping may help"
         )

@@ -71,7 +71,8 @@ def find_lr(
             losses.append(value)
     if not losses:
         raise FloatingPointError(
-            "the loss is not finite before the first step: look at the network and the images"
+            "the loss is not finite before the first step: "
+            "look at the network and the images"
         )
     return LrCurve(lrs, losses)
 

@@ -42,8 +42,9 @@ def cam(
     weights = _class_weights(model, maps[layer], logits)
     if weights is None:
         raise ValueError(
-            f"cam needs logits that are a linear layer of the averaged maps of {layer!r}, which "
-            f"{type(model).__name__} has not: take the last layer before global average pooling, or use grad_cam"
+            "cam needs logits that are a linear layer of the averaged maps of "
+            f"{layer!r}, which {type(model).__name__} has not: "
+            "take the last layer before global average pooling, or use grad_cam"
         )
     chosen = weights[choose_targets(logits, targets)].float()
     return (chosen[:, :, None, None] * maps[layer].float()).sum(1)

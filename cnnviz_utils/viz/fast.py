@@ -44,7 +44,8 @@ def fast_copy(
         error = float((fast(images) - expected).abs().max())
     if not error <= 1e-3 * max(1e-6, float(expected.abs().max())):
         raise ValueError(
-            f"folding changed the logits of {type(model).__name__} by {error:.3g}: use fold=False"
+            f"folding changed the logits of {type(model).__name__} by {error:.3g}: "
+            "use fold=False"
         )
     return fast
 

@@ -90,7 +90,8 @@ def _above(step: Step, below: list[Field]) -> Field:
         return Field(image, (0, 0), (0, 0), image)
     if places != before:
         raise ValueError(
-            f"no receptive field: {step.name!r} makes maps of {tuple(places)} from {tuple(before)}"
+            f"no receptive field: {step.name!r} makes maps of {tuple(places)} "
+            f"from {tuple(before)}"
         )
     return _join(below)
 

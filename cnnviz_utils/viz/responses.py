@@ -19,7 +19,8 @@ def filters(model: nn.Module, layer: str) -> Tensor:
     module = get_layer(model, layer)
     if not isinstance(module, nn.Conv2d):
         raise ValueError(
-            f"layer {layer!r} is a {type(module).__name__} and has no filters: name a Conv2d"
+            f"layer {layer!r} is a {type(module).__name__} and has no filters: "
+            "name a Conv2d"
         )
     return module.weight.detach().clone().float()
 
@@ -94,7 +95,8 @@ def strongest_patches(
         maps = feature_maps(model, images, layer)
         if not all(0 <= c < maps.shape[1] for c in channels):
             raise ValueError(
-                f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, not {channels}"
+                f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, "
+                f"not {channels}"
             )
         # a linear layer: maps of one place
         maps = maps if maps.ndim == 4 else maps.flatten(1)[:, :, None, None]
