@@ -61,6 +61,7 @@ class WaitingKernel:
         )
         self.process.start()
         theirs.close()
+        assert self.process.pid is not None  # it has started
         self.pid = self.process.pid
 
     def launch(

@@ -5,7 +5,7 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from numbers import Number
+from numbers import Real
 
 from IPython.display import publish_display_data
 
@@ -68,7 +68,7 @@ def plain(value):
         return [plain(item) for item in value]
     if isinstance(value, bool | str | int | None):
         return value
-    if isinstance(value, Number):
+    if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
     raise TypeError(
         "a metric is a number, a text, or lists and dicts of them, "

@@ -167,11 +167,9 @@ def show_heatmaps(
         if shared
         else None
     )
-    low = (
-        (-top if symmetric else min(float(np.nanmin(v)) for v in values))
-        if shared
-        else None
-    )
+    low = None
+    if top is not None:
+        low = -top if symmetric else min(float(np.nanmin(v)) for v in values)
     for i, axis in enumerate(axes.flat):
         if i >= len(values):
             axis.set_axis_off()

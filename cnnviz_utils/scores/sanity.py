@@ -47,8 +47,8 @@ def cascading_randomisation(
 
 
 def _draw_anew(module: nn.Module, name: str) -> None:
-    if hasattr(module, "reset_parameters"):
-        module.reset_parameters()
+    if callable(draw := getattr(module, "reset_parameters", None)):
+        draw()
     elif list(module.parameters(recurse=False)):
         raise ValueError(
             f"{name} ({type(module).__name__}) has weights, "
@@ -78,7 +78,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     Wang et al. 2004, Image quality assessment: from error visibility to structural
     similarity.
     """
-    check_maps(first), check_maps(second)
+    check_maps(first)
+    check_maps(second)
     a, b = (normalise_maps(m.double())[:, None] for m in (first, second))
     line = torch.exp(
         -((torch.arange(11, device=a.device, dtype=torch.float64) - 5) ** 2)

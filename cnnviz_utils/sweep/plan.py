@@ -42,7 +42,7 @@ SETTINGS = {
     "first": "dict | None",
     **TRAINING,
 }
-DEFAULTS = {
+DEFAULTS: dict[str, object] = {
     "weights": None,
     "freeze": [],
     "first": None,

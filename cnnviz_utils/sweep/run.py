@@ -259,7 +259,9 @@ def run_sweep(
 
 
 def _result(job: Job) -> str:
-    here, published = read_record(job.record)["metrics"], job.row.published.get("test")
+    record = read_record(job.record)
+    assert record is not None  # it has just been written, or read
+    here, published = record["metrics"], job.row.published.get("test")
     beside = "" if published is None else f" (published {published:.4f})"
     return (
         f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, "
@@ -270,7 +272,7 @@ def _result(job: Job) -> str:
 def collect(stem: Path) -> dict[str, list[dict]]:
     """All records of a row with these settings, whichever the seed: {"runs": finished
     ones, "failed": failed ones}."""
-    found = {"runs": [], "failed": []}
+    found: dict[str, list[dict]] = {"runs": [], "failed": []}
     for path in sorted(stem.parent.glob(f"{stem.name}-seed*.json")):
         if record := read_record(path):
             kind = "failed" if path.name.endswith(".failed.json") else "runs"

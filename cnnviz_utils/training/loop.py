@@ -46,7 +46,7 @@ class History:
         ]
 
 
-def autocast(device: torch.device, amp: str):
+def autocast(device: torch.device, amp: str) -> torch.autocast:
     """The context in which the forward pass computes: half precision where asked for,
     float32 otherwise."""
     dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(
@@ -56,7 +56,10 @@ def autocast(device: torch.device, amp: str):
 
 
 def loss_of(
-    output, labels: Tensor, config: TrainConfig, weights: Tensor | None
+    output: Tensor | tuple[Tensor, ...],
+    labels: Tensor,
+    config: TrainConfig,
+    weights: Tensor | None,
 ) -> Tensor:
     """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones
     count 0.3 (Szegedy 2015)."""
@@ -133,7 +136,7 @@ def fit(
     train: ImageSet,
     valid: ImageSet,
     config: TrainConfig,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     progress: Callable[[dict], None] | None = None,
     change: Change | None = None,
 ) -> History:
@@ -151,7 +154,7 @@ def fit(
         epoch, steps and learning rate.
     """
     device = pick_device(device)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     weights = (
         class_weights(train.labels, len(train.classes)).to(device)
         if config.class_weights

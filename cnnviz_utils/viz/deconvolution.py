@@ -12,7 +12,7 @@ Where the paper says nothing: biases are dropped, BatchNorm is its fixed scaling
 time, transposed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ def descend(recording: Recording, signal: Tensor) -> Tensor:
     return arrived[id(recording.pixels)]
 
 
-def unpool(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
+def unpool(signal: Tensor, switches: Tensor, size: Sequence[int]) -> Tensor:
     """Max-pooling undone: each value goes back to the place of its maximum, (N, C, h,
     w) -> (N, C, H, W).
 
@@ -84,7 +84,7 @@ def unpool(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
 def transposed_conv(
     signal: Tensor,
     weight: Tensor,
-    size: tuple[int, int],
+    size: Sequence[int],
     stride=1,
     padding=0,
     dilation=1,
@@ -140,6 +140,7 @@ def _batch_norm(step: Step, signal: Tensor) -> Sent:
 
 def _max_pool(step: Step, signal: Tensor) -> Sent:
     (x,) = step.inputs
+    assert step.switches is not None  # the tape keeps them for max-pooling
     return [(x, unpool(signal, step.switches, x.shape[2:]))]
 
 
@@ -256,7 +257,7 @@ def _reshape(step: Step, signal: Tensor) -> Sent:
     return [(step.inputs[0], signal.reshape(step.inputs[0].shape))]
 
 
-DOWN: dict[str, Callable[[Step, Tensor], Sent]] = {
+DOWN: Mapping[str, Callable[[Step, Tensor], Sent]] = {
     "conv2d": _conv, "batch_norm": _batch_norm, "linear": _linear,
     # the rule: only positive evidence goes down
     "relu": lambda step, signal: [(step.inputs[0], signal.clamp(min=0))],

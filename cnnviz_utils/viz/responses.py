@@ -3,6 +3,7 @@ strongly."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,14 @@ from torch import Tensor, nn
 from cnnviz_utils.base.hooks import capture, get_layer
 from cnnviz_utils.viz.layers import check_images, looking
 from cnnviz_utils.viz.receptive import receptive_field
+
+
+class LabelledImages(Protocol):
+    """Whatever has a length and gives (images, labels), as the course's sets do."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]: ...
 
 
 def filters(model: nn.Module, layer: str) -> Tensor:
@@ -68,7 +77,7 @@ class Patches:
 
 def strongest_patches(
     model: nn.Module,
-    data: object,
+    data: Tensor | LabelledImages,
     layer: str,
     channels: Sequence[int],
     top: int = 9,
@@ -119,12 +128,12 @@ def strongest_patches(
     return Patches(index, values, places, boxes, chosen)
 
 
-def _batches(data: object, batch_size: int) -> Iterator[Tensor]:
+def _batches(data: Tensor | LabelledImages, batch_size: int) -> Iterator[Tensor]:
     for start in range(0, len(data), batch_size):
         part = data[start : start + batch_size]
         yield part if isinstance(part, Tensor) else part[0]
 
 
-def _image(data: object, index: int) -> Tensor:
+def _image(data: Tensor | LabelledImages, index: int) -> Tensor:
     item = data[index]
     return item if isinstance(item, Tensor) else item[0]
