@@ -15,9 +15,9 @@ class Rows:
     gigabyte stays on disk."""
 
     def __init__(self, array: "np.ndarray | Rows", index: np.ndarray):
-        if isinstance(array, Rows):
-            array, index = array.array, array.index[index]
-        self.array, self.index = array, index
+        view = isinstance(array, Rows)
+        self.array: np.ndarray = array.array if view else array
+        self.index: np.ndarray = array.index[index] if view else index
 
     def __len__(self) -> int:
         return len(self.index)
