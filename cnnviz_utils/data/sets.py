@@ -15,9 +15,12 @@ class Rows:
     gigabyte stays on disk."""
 
     def __init__(self, array: "np.ndarray | Rows", index: np.ndarray):
-        view = isinstance(array, Rows)
-        self.array: np.ndarray = array.array if view else array
-        self.index: np.ndarray = array.index[index] if view else index
+        self.array: np.ndarray
+        self.index: np.ndarray
+        if isinstance(array, Rows):
+            self.array, self.index = array.array, array.index[index]
+        else:
+            self.array, self.index = array, index
 
     def __len__(self) -> int:
         return len(self.index)
