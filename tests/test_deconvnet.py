@@ -254,7 +254,7 @@ def test_captum_agrees_where_nothing_branches_and_not_where_it_does():
 
 
 def test_a_silent_channel_is_a_zero_picture_and_channels_can_differ_by_image():
-    model, images = network("alexnet"), random(3, 3, 67, 67)
+    model, images = copy.deepcopy(network("alexnet")), random(3, 3, 67, 67)
     model.features[3].bias.data[7] = -1e3
     assert not deconvnet(model, images, "features.4", 7).any()
     mixed = deconvnet(model, images, "features.4", [7, 1, 2])

@@ -116,10 +116,10 @@ class Stepper:
                 p for group in self.optimiser.param_groups for p in group["params"]
             ]
             nn.utils.clip_grad_norm_(learning, self.config.clip)
-        before = self.scaler.get_scale()
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.skipped += int(self.scaler.get_scale() < before)
+        self.skipped += int(self.scaler.get_scale() < scale)
         return loss.detach(), logits.detach()
 
 

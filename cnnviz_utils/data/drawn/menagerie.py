@@ -70,8 +70,8 @@ _CODE = (
 
 @dataclass(frozen=True)
 class MenagerieConfig:
-    """What to draw. Two settings that differ only in counts give the same animals, as
-    far as both have them.
+    """What to draw. Two configurations that differ only in the numbers of images share
+    the images that both have.
 
     size: height and width in pixels, 32..224
     seed: another seed is another data set
