@@ -9,7 +9,9 @@ from urllib.parse import quote
 from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.course.report import style, template
 
-LINKS = re.compile(r'(<nav class="links(?: end)?" aria-label="[^"]*">).*?(</nav>)', re.S)
+LINKS = re.compile(
+    r'(<nav class="links(?: end)?" aria-label="[^"]*">).*?(</nav>)', re.DOTALL
+)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from cnnviz_utils.course.terminal import plain, terminal
 MOST_TEXT = 200_000  # characters printed by one output
 MOST_HTML = 2_000_000
 COLUMN = 830  # pixels that a page's column is wide
+OURS = "application/vnd.cnnviz"  # a lesson's record, shown in the summary
+BASE64 = re.compile("[A-Za-z0-9+/]+=*")
 PICTURES = {
     "image/png": b"\x89PNG",
     "image/jpeg": b"\xff\xd8",
@@ -74,8 +76,10 @@ def output_html(output: Output) -> Markup:
         return shown + (_printed(said, "stdout") if helpful else Markup(""))
     if "text/plain" in output.data:
         return _printed(output.data["text/plain"], "stdout") if said else Markup("")
-    own = [mime for mime in output.data if not mime.startswith("application/vnd.cnnviz")]
-    return note(f"Left out here: an output of the kind {own[0]}.") if own else Markup("")
+    unknown = [mime for mime in output.data if not mime.startswith(OURS)]
+    if not unknown:
+        return Markup("")
+    return note(f"Left out here: an output of the kind {unknown[0]}.")
 
 
 def _printed(text: object, kind: str) -> Markup:
@@ -128,7 +132,7 @@ def _image(output: Output, mime: str, missing: list[str]) -> Markup:
         start = b64decode(content[:4000], validate=True) if content else b""
     except Error:
         start = b""
-    if not start.startswith(PICTURES[mime]) or not re.fullmatch(r"[A-Za-z0-9+/]+=*", content):
+    if not start.startswith(PICTURES[mime]) or not BASE64.fullmatch(content):
         missing.append("a picture that is damaged")
         return Markup("")
     pixels = struct.unpack(">I", start[16:20])[0] if mime == "image/png" else 0

@@ -28,7 +28,9 @@ HEADING = re.compile(r'<h([1-6])((?:\s[\w:-]+="[^"]*")*)>(.*?)</h\1>', re.DOTALL
 TITLE = re.compile(r"\s*(#[ \t]+[^\n]+)(?:\n|$)")
 
 
-def render(notebook: Notebook | dict, facts: dict | None = None, title: str = "") -> str:
+def render(
+    notebook: Notebook | dict, facts: dict | None = None, title: str = ""
+) -> str:
     """A notebook as one page.
 
     notebook: as `repair.read_notebook` or nbformat gives it. facts: those of
@@ -38,23 +40,30 @@ def render(notebook: Notebook | dict, facts: dict | None = None, title: str = ""
     if not isinstance(notebook, Notebook):
         notebook = repaired(notebook)
     head, cells = _title_and_rest(notebook.cells)
+    title = title or title_of(notebook)
     contents = Contents()
-    top = contents.add(markdown(head)) if head else Markup("")
+    top = contents.add(markdown(head)) if head else Markup("<h1>{}</h1>").format(title)
+    contents.entries.clear()  # the title stands right above them
     parts = [_part(cell, notebook.language, contents) for cell in cells]
-    entries = contents.entries
-    if not title:
-        title = text_of(entries[0][2]) if head and entries else "Notebook"
     return template("page.html.j2").render(
         style=Markup(style()),
         title=title,
-        top=top or Markup("<h1>{}</h1>").format(title),
-        contents=entries,
+        top=top,
+        contents=contents.entries,
         summary=summary(facts),
         parts=[part for part in parts if part],
     )
 
 
-def write_page(notebook: Notebook | dict, path: Path, facts: dict | None = None) -> None:
+def title_of(notebook: Notebook) -> str:
+    """The words of a notebook's first heading, "Notebook" if it begins with none."""
+    head = _title_and_rest(notebook.cells)[0]
+    return text_of(markdown(head)) if head else "Notebook"
+
+
+def write_page(
+    notebook: Notebook | dict, path: Path, facts: dict | None = None
+) -> None:
     """Render and write, all of it or nothing."""
     write_whole(path, render(notebook, facts, facts["title"] if facts else ""))
 
@@ -73,14 +82,8 @@ def style() -> str:
 
     day = HtmlFormatter(style="friendly").get_style_defs(".highlight")
     night = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    day, night = (
-        "\n".join(
-            line
-            for line in lines.splitlines()
-            if line.startswith(".highlight .") and not line.startswith(".highlight .err")
-        )
-        for lines in (day, night)
-    )
+    colours = re.compile(r"^\.highlight \.(?!err).*", re.MULTILINE)
+    day, night = ("\n".join(colours.findall(sheet)) for sheet in (day, night))
     own = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     dark = f"@media screen and (prefers-color-scheme: dark) {{\n{night}\n}}"
     return f"{own}\n{day}\n{dark}"

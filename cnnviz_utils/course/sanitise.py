@@ -14,21 +14,34 @@ from urllib.parse import unquote
 import nh3
 from markupsafe import Markup
 
-TEXT = """a abbr b bdi bdo blockquote br caption center cite code col colgroup dd del
+
+def names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+TEXT = names("""
+a abbr b bdi bdo blockquote br caption center cite code col colgroup dd del
 details dfn div dl dt em figcaption figure font h1 h2 h3 h4 h5 h6 hr i img ins kbd li
 mark ol p pre q rp rt ruby s samp section small span strong sub summary sup table tbody
-td tfoot th thead time tr tt u ul var wbr""".split()
-MATHS = """math maction menclose merror mfrac mi mmultiscripts mn mo mover mpadded
+td tfoot th thead time tr tt u ul var wbr
+""")
+MATHS = names("""
+math maction menclose merror mfrac mi mmultiscripts mn mo mover mpadded
 mphantom mprescripts mroot mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd
-mtext mtr munder munderover none""".split()
+mtext mtr munder munderover none
+""")
 # their content goes with them; of all others only the tags
-WHOLE = """annotation annotation-xml applet audio canvas dialog embed frameset iframe
+WHOLE = names("""
+annotation annotation-xml applet audio canvas dialog embed frameset iframe
 math-field noembed noframes noscript object option plaintext script select style svg
-template textarea title video xmp head""".split()
-MATHS_ATTRIBUTES = """accent accentunder columnalign columnlines columnspacing display
+template textarea title video xmp head
+""")
+MATHS_ATTRIBUTES = names("""
+accent accentunder columnalign columnlines columnspacing display
 displaystyle fence form linebreak linethickness lspace mathcolor mathvariant maxsize
 minsize movablelimits notation rowlines rowspacing rspace scriptlevel separator stretchy
-symmetric columnspan rowspan""".split()
+symmetric columnspan rowspan
+""")
 ATTRIBUTES = {
     "*": {"class", "id", "style", "title", "lang", "dir", "align"},
     "a": {"href"},
@@ -42,7 +55,7 @@ ATTRIBUTES = {
     "details": {"open"},
     "font": {"color"},
     "mspace": {"width"},
-    **{tag: {*MATHS_ATTRIBUTES} for tag in MATHS if tag != "mspace"},
+    **dict.fromkeys(MATHS - {"mspace"}, MATHS_ATTRIBUTES),
 }
 # of a style attribute: nothing that moves, covers, hides or loads
 COLOUR = r"[a-z]+|#[0-9a-f]{3,8}|(rgb|hsl)a?\([\d\s.,%/]{1,40}\)"
@@ -54,7 +67,8 @@ STYLES = {
     "vertical-align": r"top|middle|bottom|baseline|sub|super",
     "font-weight": r"normal|bold|bolder|lighter|[1-9]00",
     "font-style": r"normal|italic|oblique",
-    "font-size": r"(\d|[1-4]\d)(\.\d+)?(px|pt)|[0-2](\.\d+)?(em|rem)|(x-)?(small|large)",
+    "font-size": r"(\d|[1-4]\d)(\.\d+)?(px|pt)|[0-2](\.\d+)?(em|rem)"
+    r"|(x-)?(small|large)",
     "text-decoration": r"none|underline|line-through",
     "white-space": r"normal|nowrap|pre|pre-wrap",
     "width": LENGTH,
@@ -82,6 +96,7 @@ LEFT_OUT = {  # what is taken out, as a reader would call it
     "select": "a form",
 }
 NAME = r'((?:\s[\w:-]+="[^"]*")*)'  # attributes, as nh3 writes them
+SVG = re.compile(r"<svg\b.*?</svg\s*>", re.DOTALL | re.IGNORECASE)
 IMG = re.compile(rf"<img{NAME}>")
 
 
@@ -93,7 +108,7 @@ def sanitise(page: str, attachments: dict | None = None) -> Markup:
     look of pandas's styled tables is kept. The result is read once more until it stays
     the same, so that a browser reads it as it was checked.
     """
-    page = styled_cells(re.sub(r"<svg\b.*?</svg\s*>", _drawing, page, flags=re.S | re.I))
+    page = styled_cells(SVG.sub(_drawing, page))
     keep = lambda tag, name, value: allowed(tag, name, value, attachments or {})
     for _ in range(5):
         before, page = page, nh3.clean(page, attribute_filter=keep, **_lists())
@@ -122,8 +137,8 @@ def anchor(name: str) -> str:
 @cache
 def _lists() -> dict:
     return {
-        "tags": {*TEXT, *MATHS},
-        "clean_content_tags": {*WHOLE},
+        "tags": TEXT | MATHS,
+        "clean_content_tags": WHOLE,
         "attributes": ATTRIBUTES,
         "url_schemes": {"http", "https", "mailto", "data", "attachment"},
     }
@@ -186,7 +201,8 @@ def _link(address: str) -> str | None:
 def _picture(address: str, attachments: dict) -> str | None:
     if address.startswith("attachment:"):
         name = address.removeprefix("attachment:")
-        mime, content = attachments.get(name) or attachments.get(unquote(name), ("", ""))
+        name = name if name in attachments else unquote(name)
+        mime, content = attachments.get(name, ("", ""))
         address = f"data:{mime};base64,{content}"
     return address if PICTURE.match(address) else None
 
