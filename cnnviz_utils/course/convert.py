@@ -59,6 +59,30 @@ def convert_files(
             yield Page(file, path, title, problem)
 
 
+def convert_folder(folder: Path, limit: float = LIMIT) -> Iterator[Page]:
+    """Every notebook in a folder, and FOLDER/index.html over what became of them."""
+    from cnnviz_utils.course.index import Entry, write_folder_index
+
+    entries, index = [], folder / INDEX
+    found = notebooks_in(folder)
+    if not found:
+        yield Page(folder, index, problem=f"{folder} holds no notebooks (*.ipynb)")
+        return
+    for page in convert_files(found, limit, index):
+        yield page
+        name = page.source.relative_to(folder).as_posix()
+        if page.problem:
+            entries.append(Entry(name, result=f"✗ {page.problem}", tone="bad"))
+        else:
+            address = page.path.relative_to(folder).as_posix()
+            entries.append(Entry(page.title, address, line=name))
+    try:
+        yield Page(folder, write_folder_index(folder, entries))
+    except OSError as error:
+        said = f"{index} cannot be written: {error.strerror or error}"
+        yield Page(folder, index, problem=said)
+
+
 def _in_the_way(file: Path, path: Path, there: Path) -> str:
     if there == file:
         return f"{file} would be overwritten by its own page: rename it to .ipynb"

@@ -17,7 +17,7 @@ CODE = re.compile(
 )
 PICTURE = re.compile(r"data:image/[\w.+-]{1,20};base64,[A-Za-z0-9+/=]{200,}")
 TOKEN = re.compile("\ue000([mp])(\\d+)\ue001")
-TAG = re.compile(r"<[a-zA-Z][^<>]*\ue000[^<>]*>")
+TAG = re.compile(r"<[a-zA-Z][^<>]*>")
 TICKED = re.compile(r'<input class="task-list-item-checkbox"[^>]*?( checked)?\s*/?>')
 
 

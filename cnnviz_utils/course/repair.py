@@ -89,7 +89,8 @@ def read_notebook(path: Path) -> Notebook:
         where = f"line {error.lineno}: {error.msg}"
         raise UsageError(f"{path} is not a notebook: not JSON, {where}") from None
     except ValueError as error:
-        raise UsageError(f"{path} is not a notebook: {error}") from None
+        said = str(error).split(";")[0]
+        raise UsageError(f"{path} is not a notebook: {said}") from None
 
 
 def repaired(content: object) -> Notebook:

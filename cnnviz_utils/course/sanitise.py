@@ -8,6 +8,7 @@ form, nothing that loads, nothing that could cover or imitate the rest of the pa
 import base64
 import html
 import re
+from collections.abc import Iterator
 from functools import cache
 from urllib.parse import unquote
 
@@ -96,7 +97,6 @@ LEFT_OUT = {  # what is taken out, as a reader would call it
     "select": "a form",
 }
 NAME = r'((?:\s[\w:-]+="[^"]*")*)'  # attributes, as nh3 writes them
-SVG = re.compile(r"<svg\b.*?</svg\s*>", re.DOTALL | re.IGNORECASE)
 IMG = re.compile(rf"<img{NAME}>")
 
 
@@ -108,13 +108,33 @@ def sanitise(page: str, attachments: dict | None = None) -> Markup:
     look of pandas's styled tables is kept. The result is read once more until it stays
     the same, so that a browser reads it as it was checked.
     """
-    page = styled_cells(SVG.sub(_drawing, page))
+    page = "".join(
+        _drawing(piece) if inside else piece
+        for inside, piece in pieces(styled_cells(page), "svg")
+    )
     keep = lambda tag, name, value: allowed(tag, name, value, attachments or {})
     for _ in range(5):
         before, page = page, nh3.clean(page, attribute_filter=keep, **_lists())
         if page == before:
             return Markup(IMG.sub(_without_source, page))
     return Markup("<pre>{}</pre>").format(before)
+
+
+def pieces(page: str, tag: str) -> Iterator[tuple[bool, str]]:
+    """HTML cut at the elements of one kind: (whether it is one, its text). One that is
+    never closed is not cut out."""
+    at, ends = 0, page.lower()
+    for start in re.finditer(rf"<{tag}\b", page, re.IGNORECASE):
+        if start.start() < at:
+            continue
+        end = ends.find(f"</{tag}", start.end())
+        end = page.find(">", end) if end >= 0 else -1
+        if end < 0:
+            break
+        yield False, page[at : start.start()]
+        yield True, page[start.start() : end + 1]
+        at = end + 1
+    yield False, page[at:]
 
 
 def text_of(page: str) -> str:
@@ -235,8 +255,8 @@ def drawing(svg: str) -> str | None:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _drawing(found: re.Match) -> str:
-    address = drawing(found[0])
+def _drawing(svg: str) -> str:
+    address = drawing(svg)
     return f'<img alt="Drawing" src="{address}">' if address else ""
 
 
@@ -244,10 +264,13 @@ def styled_cells(page: str) -> str:
     """pandas's styled tables have a style sheet with one rule a cell, by its id: each
     becomes the style of its cell, so that it goes through the same list."""
     rules: dict[str, str] = {}
-    for sheet in re.findall(r"<style[^>]*>(.*?)</style>", page, re.S | re.I):
-        for selectors, declarations in re.findall(r"([^{}]+)\{([^{}]*)\}", sheet):
-            for cell in re.findall(r"#(T_[\w-]+)\s*(?=,|$)", selectors.strip()):
-                rules[cell] = f"{rules.get(cell, '')};{safe_style(declarations)}"
+    sheets = [sheet for inside, sheet in pieces(page, "style") if inside]
+    for rule in "".join(sheet.partition(">")[2] for sheet in sheets).split("}"):
+        selectors, _, declarations = rule.partition("{")
+        for cell in selectors.split(","):
+            if re.fullmatch(r"#T_[\w-]+", cell := cell.strip()):
+                name = cell.removeprefix("#")
+                rules[name] = f"{rules.get(name, '')};{safe_style(declarations)}"
     if not rules:
         return page
     return re.sub(
