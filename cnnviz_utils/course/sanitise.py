@@ -96,8 +96,9 @@ LEFT_OUT = {  # what is taken out, as a reader would call it
     "textarea": "a form",
     "select": "a form",
 }
-NAME = r'((?:\s[\w:-]+="[^"]*")*)'  # attributes, as nh3 writes them
-IMG = re.compile(rf"<img{NAME}>")
+DAMAGED = "<small>Left out here: a drawing that is damaged.</small>"
+PAIRS = r'((?:\s[\w:-]+="[^"]*")*)'  # attributes, as nh3 writes them
+IMG = re.compile(rf"<img{PAIRS}>")
 
 
 def sanitise(page: str, attachments: dict | None = None) -> Markup:
@@ -257,7 +258,7 @@ def drawing(svg: str) -> str | None:
 
 def _drawing(svg: str) -> str:
     address = drawing(svg)
-    return f'<img alt="Drawing" src="{address}">' if address else ""
+    return f'<img alt="Drawing" src="{address}">' if address else DAMAGED
 
 
 def styled_cells(page: str) -> str:
