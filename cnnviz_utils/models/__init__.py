@@ -38,5 +38,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "SmallCNN",
             "draw_as_he",
         ],
+        "saved": ["load_model", "save_model"],
     },
 )

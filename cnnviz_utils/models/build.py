@@ -103,6 +103,13 @@ def build_model(
         )
     if mean is not None or std is not None:
         model.normalise = Normalise(mean or (0.5,) * 3, std or (0.5,) * 3)
+    # what `save_model` writes beside the weights
+    model.built = {
+        "network": name,
+        "num_classes": num_classes,
+        "size": size,
+        "options": options,
+    }
     return model
 
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.base.pictures import blur, total_variation
-from cnnviz_utils.viz.layers import Targets, choose_targets, picked
+from cnnviz_utils.viz.layers import Layer, Targets, answer, find_layer, picked
+from cnnviz_utils.viz.layouts import read_maps
 from cnnviz_utils.viz.transforms import moved
 
 # images (N, 3, H, W) in [0, 1] -> one number an image (N,), to be made large
@@ -79,17 +80,14 @@ def class_score(
 
     def score(images: Tensor) -> Tensor:
         with evaluating(model):
-            logits = model(images)
-        return picked(
-            logits.log_softmax(1) if softmax else logits,
-            choose_targets(logits, targets),
-        )
+            logits, chosen = answer(model, images, targets)
+        return picked(logits.log_softmax(1) if softmax else logits, chosen)
 
     return score
 
 
 def channel_score(
-    model: nn.Module, layer: str, channels: int | Sequence[int]
+    model: nn.Module, layer: Layer, channels: int | Sequence[int]
 ) -> Objective:
     """The mean of one channel of a layer, the same for all images or one an image."""
     return lambda images: _channel(model, images, layer, channels).flatten(1).mean(1)
@@ -97,7 +95,7 @@ def channel_score(
 
 def neuron_score(
     model: nn.Module,
-    layer: str,
+    layer: Layer,
     channels: int | Sequence[int],
     place: tuple[int, int] | None = None,
 ) -> Objective:
@@ -113,30 +111,35 @@ def neuron_score(
 
 
 def _channel(
-    model: nn.Module, images: Tensor, layer: str, channels: int | Sequence[int]
+    model: nn.Module, images: Tensor, layer: Layer, channels: int | Sequence[int]
 ) -> Tensor:
-    with evaluating(model), capture(model, [layer]) as maps:
+    name = find_layer(model, layer, images)
+    with evaluating(model), capture(model, [name]) as outputs:
         model(images)
-    if layer not in maps or maps[layer].ndim not in (2, 4):
+    if name not in outputs or outputs[name].ndim not in (2, 4):
         raise ValueError(
-            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) in a forward pass of this network"
+            f"layer {name!r} gives no channels (N, C) or maps (N, C, h, w) in a forward "
+            "pass of this network"
         )
+    maps = outputs[name]
     # a linear layer: one place
-    maps[layer] = (
-        maps[layer] if maps[layer].ndim == 4 else maps[layer][:, :, None, None]
-    )
-    n, count = maps[layer].shape[:2]
+    maps = maps[:, :, None, None] if maps.ndim == 2 else maps
+    if maps.shape[2:] != (1, 1):
+        maps = read_maps(maps, images, "channels_first", name)
+    n, count = maps.shape[:2]
     chosen = torch.as_tensor(channels)
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
         raise ValueError(
-            f"channels: one, or one for each of the {n} images, not shape {tuple(chosen.shape)}"
+            f"channels: one, or one for each of the {n} images, not shape "
+            f"{tuple(chosen.shape)}"
         )
     if n and not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
         raise ValueError(
-            f"channels of layer {layer!r} go from 0 to {count - 1}, but there is {chosen.tolist()}"
+            f"channels of layer {name!r} go from 0 to {count - 1}, but there is "
+            f"{chosen.tolist()}"
         )
-    return maps[layer][torch.arange(n), chosen]
+    return maps[torch.arange(n), chosen]
 
 
 def class_images(
@@ -216,13 +219,6 @@ def ascend(
 def _transformed(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
     images = moved(images, draws, recipe.shift, recipe.scale, recipe.rotate)
     return blur(images, recipe.blur * draws[:, 4].abs()) if recipe.blur else images
-
-
-def _roughness(images: Tensor) -> Tensor:
-    """Total variation, (N,): mean absolute difference of neighbours, down plus
-    across."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean((1, 2, 3))
-    return down + (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))
 
 
 def wave_strengths(size: int) -> Tensor:
