@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cnnviz_utils.base.settings import UsageError, check_name
 from cnnviz_utils.data.photos.folders import load_images
 from cnnviz_utils.models.build import BY_HAND, TORCHVISION, build_model
+from cnnviz_utils.models.efficientnet import SIZES
 from cnnviz_utils.models.saved import ENDINGS, load_model
 from cnnviz_utils.viz import cams
 from cnnviz_utils.viz.layers import Layer, find_layer, looking
@@ -105,4 +106,6 @@ def _network(model: str | Path | nn.Module) -> tuple[nn.Module, str]:
 
 
 def _side(model: nn.Module) -> int:
-    return getattr(model, "built", {}).get("size") or USUAL_SIZE
+    built = getattr(model, "built", {})
+    usual = SIZES.get(built.get("network"), (1, 1, USUAL_SIZE))[2]
+    return built.get("size") or usual

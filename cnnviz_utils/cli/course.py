@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cnnviz_utils.cli.words import fail
+from cnnviz_utils.cli.words import fail, pairs
 
 PARAMETER_HELP = "A parameter's name and value, e.g. -p seed 3; may be repeated."
 
@@ -50,9 +50,7 @@ def run(
     try:
         lessons = all_lessons()
         chosen = choose(lesson or [], lessons)
-        settings = plan(
-            chosen, profile, dict(p.split("=", 1) for p in parameter or []), lessons
-        )
+        settings = plan(chosen, profile, pairs(parameter), lessons)
     except UsageError as error:
         fail(error, 2)
     warm_up()

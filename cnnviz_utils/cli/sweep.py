@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cnnviz_utils.cli.words import fail
+from cnnviz_utils.cli.words import fail, pairs
 
 SET_HELP = (
     "Other values for settings: lr=0.01 size=64 epochs_share=0.3 data=menagerie; "
@@ -68,7 +68,7 @@ def sweep(
         outcome = run_sweep(
             file,
             out,
-            dict(pair.split("=", 1) for pair in change or []),
+            pairs(change),
             seeds,
             rows or [],
             device,

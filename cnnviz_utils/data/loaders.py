@@ -61,7 +61,8 @@ def load_data(
     where = data_root(root)
     if name == "folder" and not root:
         raise FileNotFoundError(
-            "the data set 'folder' needs a root: the folder that holds the class folders"
+            "the data set 'folder' needs a root: "
+            "the folder that holds the class folders"
         )
     readers = {
         "caltech101": photos.caltech101,
@@ -108,8 +109,8 @@ def batches(
     """
     if drop_last and len(data) < batch_size:
         raise ValueError(
-            f"a batch of {batch_size} is more than the {len(data)} images there are, and drop_last leaves "
-            "out the incomplete one: use a smaller batch_size"
+            f"a batch of {batch_size} is more than the {len(data)} images there are, "
+            "and drop_last leaves out the incomplete one: use a smaller batch_size"
         )
     if balanced:
         weights = class_weights(data.labels, len(data.classes))[data.labels]

@@ -226,7 +226,8 @@ def audit(
         if len(bad):
             worst = bad.idxmax()
             problems.append(
-                f"{name} has {shares.loc[worst, name]:.1%} {worst} where the whole has {overall[worst]:.1%}"
+                f"{name} has {shares.loc[worst, name]:.1%} {worst} "
+                f"where the whole has {overall[worst]:.1%}"
                 + (f" ({len(bad) - 1} more classes are off)" if len(bad) > 1 else "")
             )
         if empty := counts.index[(counts[name] == 0) & (overall > 0)].tolist():

@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import nn
 
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.models.build import build_model
+from cnnviz_utils.models.weights import read_weights
 
 KEY = "cnnviz"
 ENDINGS = (".safetensors", ".pt")
@@ -42,7 +43,8 @@ def save_model(model: nn.Module, path: str | Path, *, size: int | None = None) -
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".pt":
-        torch.save({KEY: text, "weights": weights}, path)
+        # under a name that `read_weights` knows
+        torch.save({KEY: text, "model": weights}, path)
     else:
         # tied weights are one tensor under two names; safetensors wants two
         save_file({k: v.clone() for k, v in weights.items()}, path, {KEY: text})
@@ -51,7 +53,7 @@ def save_model(model: nn.Module, path: str | Path, *, size: int | None = None) -
 
 def load_model(path: str | Path) -> nn.Module:
     """The network of a file that `save_model` wrote, on the CPU, in evaluation mode;
-    `model.classes` are the names of its classes, () if it has none.
+    `model.classes` are the names of its classes, if it has any.
 
     Raises: FileNotFoundError: no such file. UsageError: it is damaged, or holds weights
         without saying of which network.
@@ -59,39 +61,30 @@ def load_model(path: str | Path) -> nn.Module:
     path = _checked(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no network at {path}")
-    try:
-        if path.suffix == ".pt":
-            content = torch.load(path, weights_only=True, map_location="cpu")
-            text = content.get(KEY) if isinstance(content, dict) else None
-            weights = content.get("weights") if text else None
-        else:
-            with safe_open(path, "pt") as file:
-                text = (file.metadata() or {}).get(KEY)
-            weights = load_file(path)
-        about = json.loads(text) if text else None
-    # torch has no common base for what can be wrong with a file
-    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise UsageError(f"{path} is damaged ({type(error).__name__})") from None
-    except Exception as error:
-        raise UsageError(
-            f"{path} can't be read safely as weights ({type(error).__name__})"
-        ) from None
-    if about is None:
+    weights = read_weights(path)
+    if path.suffix == ".pt":
+        text = torch.load(path, weights_only=True, map_location="cpu").get(KEY)
+    else:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+    if not isinstance(text, str):
         raise UsageError(
             f"{path} holds weights, but not of which network: build_model(NAME, "
             "weights=PATH) takes them; save_model writes files that say it"
         )
     try:
+        about = json.loads(text)
         model = build_model(
             about["network"],
             about["num_classes"],
             size=about["size"],
+            classes=about["classes"] or None,
             **about["options"],
         )
         model.load_state_dict(weights)
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    # whatever is written there
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise UsageError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-    model.classes = tuple(about["classes"])
     return model.eval()
 
 

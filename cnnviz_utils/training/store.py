@@ -46,7 +46,7 @@ def run_key(
         *what_it_computes(model),
         json.dumps(asdict(config), sort_keys=True),
         str(change),
-        *map(inspect.getsource, TRAINING_CODE),
+        *(inspect.getsource(code) for code in TRAINING_CODE),
         torch.__version__,
     ):
         stamp.update(text.encode())
@@ -76,7 +76,8 @@ def run_key(
 def what_it_computes(model: nn.Module) -> list[str]:
     """What `repr` does not show of a network: the numbers and switches of its layers,
     and the code that is not torch's."""
-    found, kinds = [], {}
+    found: list[str] = []
+    kinds: dict[type, None] = {}
     for name, module in model.named_modules():
         plain = {
             k: v
@@ -90,9 +91,10 @@ def what_it_computes(model: nn.Module) -> list[str]:
             for kind in type(module).__mro__
             if not kind.__module__.startswith("torch.")
         )
-    for function in filter(
-        inspect.isfunction, (part for kind in kinds for part in vars(kind).values())
-    ):
+    parts = [part for kind in kinds for part in vars(kind).values()]
+    for function in parts:
+        if not inspect.isfunction(function):
+            continue
         try:
             found.append(inspect.getsource(function))
         except OSError:  # typed in at a prompt

@@ -143,7 +143,11 @@ def _channel(
 
 
 def class_images(
-    model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None,
+    model: nn.Module,
+    targets: Targets,
+    size: int,
+    seeds: Sequence[int],
+    recipe: Recipe | None = None,
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
@@ -175,7 +179,8 @@ def ascend(
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:
         raise ValueError(
-            f"parametrisation must be one of {', '.join(START)}, not {recipe.parametrisation!r}"
+            f"parametrisation must be one of {', '.join(START)}, "
+            f"not {recipe.parametrisation!r}"
         )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     image = IMAGE[recipe.parametrisation]
@@ -187,7 +192,8 @@ def ascend(
         numbers = to_numbers(start.detach(), recipe)
     else:
         raise ValueError(
-            f"start must be {len(seeds)} images of {size} x {size} px, not {tuple(start.shape)}"
+            f"start must be {len(seeds)} images of {size} x {size} px, "
+            f"not {tuple(start.shape)}"
         )
     draws = torch.stack(
         [
@@ -203,7 +209,8 @@ def ascend(
             gain = objective(_transformed(images, draws[:, step], recipe))
             if gain.shape != (len(seeds),):
                 raise ValueError(
-                    f"the objective must give one number an image, not {tuple(gain.shape)}"
+                    "the objective must give one number an image, "
+                    f"not {tuple(gain.shape)}"
                 )
             loss = (
                 recipe.tv * total_variation(images)

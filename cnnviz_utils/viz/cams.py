@@ -5,6 +5,8 @@ return raw numbers at the layer's own resolution: compare those. `normalise_maps
 `upsample_maps` are for display and for scores.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -208,7 +210,7 @@ def normalise_maps(maps: Tensor) -> Tensor:
     )
 
 
-def upsample_maps(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
+def upsample_maps(maps: Tensor, size: int | Sequence[int]) -> Tensor:
     """(N, h, w) -> (N, H, W), bilinear between the centres of the cells
     (`align_corners=False`)."""
     size = (size, size) if isinstance(size, int) else tuple(size)

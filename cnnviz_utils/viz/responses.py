@@ -3,6 +3,7 @@ strongly."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -145,12 +146,12 @@ def strongest_patches(
     return Patches(index, values, places, boxes, chosen)
 
 
-def _batches(data: object, batch_size: int) -> Iterator[Tensor]:
+def _batches(data: Tensor | LabelledImages, batch_size: int) -> Iterator[Tensor]:
     for start in range(0, len(data), batch_size):
         part = data[start : start + batch_size]
         yield part if isinstance(part, Tensor) else part[0]
 
 
-def _image(data: object, index: int) -> Tensor:
+def _image(data: Tensor | LabelledImages, index: int) -> Tensor:
     item = data[index]
     return item if isinstance(item, Tensor) else item[0]

@@ -93,7 +93,7 @@ def caltech101(
         lists[part] = [
             line for line in lines if not line.startswith("BACKGROUND_Google/")
         ]
-    at = list_split(data.paths, lists)
+    at = list_split(data.paths or (), lists)
     learn = at["train"]
     if split == "published":
         order = np.random.default_rng(seed).permutation(learn)
@@ -145,7 +145,7 @@ def realms(
         broken=broken,
         outline=outline,
     )
-    kinds = [path.split("/")[0] for path in data.paths]
+    kinds = [path.split("/")[0] for path in data.paths or ()]
     numbers = np.unique(kinds, return_inverse=True)[1]
     return _cut(name, data, stratified_split(numbers, (0.64, 0.16, 0.20), seed))
 
@@ -294,4 +294,5 @@ def folder(
         train, rest = pieces[0], pieces[1:]
         checking = checking or rest.pop(0)
         testing = testing or rest.pop(0)
+    assert checking is not None and testing is not None  # shares are above 0
     return Splits(name, train, checking, testing)
