@@ -118,8 +118,8 @@ def _channel(
         model(images)
     if name not in outputs or outputs[name].ndim not in (2, 4):
         raise ValueError(
-            f"layer {name!r} gives no channels (N, C) or maps (N, C, h, w) in a forward "
-            "pass of this network"
+            f"layer {name!r} gives no channels (N, C) or maps (N, C, h, w) "
+            "in a forward pass of this network"
         )
     maps = outputs[name]
     # a linear layer: one place

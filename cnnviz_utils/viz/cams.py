@@ -51,8 +51,8 @@ def cam(
     if weights is None:
         raise ValueError(
             "cam needs logits that are a linear layer of the averaged maps of "
-            f"{name!r}, which {type(model).__name__} has not: take the last layer before "
-            "global average pooling, or use grad_cam"
+            f"{name!r}, which {type(model).__name__} has not: "
+            "take the last layer before global average pooling, or use grad_cam"
         )
     chosen = weights[choose_targets(logits, targets, class_names(model))].float()
     return (chosen[:, :, None, None] * maps.float()).sum(1)

@@ -14,6 +14,14 @@ from cnnviz_utils.viz.layouts import Size, read_maps
 from cnnviz_utils.viz.receptive import receptive_field
 
 
+class LabelledImages(Protocol):
+    """Whatever has a length and gives (images, labels), as the course's sets do."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]: ...
+
+
 def filters(model: nn.Module, layer: str | nn.Module) -> Tensor:
     """A convolution's weights, (C_out, C_in, k, k): a copy, signed. With C_in = 3 each
     is a small picture; in later layers it is C_in grey ones. Raises ValueError where
@@ -90,7 +98,7 @@ class Patches:
 
 def strongest_patches(
     model: nn.Module,
-    data: object,
+    data: Tensor | LabelledImages,
     layer: Layer,
     channels: Sequence[int],
     top: int = 9,

@@ -38,9 +38,9 @@ def logits_of(output: object) -> Tensor:
         shapes = [str(tuple(t.shape)) for t in tensors_in(output).values()]
         found = f"a {type(output).__name__} of {', '.join(shapes) or 'no tensors'}"
     raise ValueError(
-        f"the network must give logits (N, classes), but it gives {found}: wrap it in "
-        "a module whose forward gives one number a class (of a map of classes, the mean "
-        "over the places that are asked about)"
+        f"the network must give logits (N, classes), but it gives {found}: "
+        "wrap it in a module whose forward gives one number a class "
+        "(of a map of classes, the mean over the places that are asked about)"
     )
 
 
