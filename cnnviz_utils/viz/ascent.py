@@ -151,8 +151,9 @@ def class_images(
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
-    size, size) in [0, 1]."""
-    return ascend(class_score(model, targets), size, seeds, recipe, start)
+    size, size) in [0, 1], on the network's device."""
+    device = next(model.parameters()).device
+    return ascend(class_score(model, targets), size, seeds, recipe, start, device)
 
 
 def ascend(
@@ -161,12 +162,15 @@ def ascend(
     seeds: Sequence[int],
     recipe: Recipe | None = None,
     start: Tensor | None = None,
+    device: str | torch.device | None = None,
 ) -> Tensor:
     """Images that make the objective large, one a seed, (len(seeds), 3, size, size) in
     [0, 1].
 
     start: images (len(seeds), 3, size, size) in [0, 1] to begin with; by default faint
         noise around mid-grey.
+    device: where to compute; by default where `start` is, or the CPU. Random numbers
+        are drawn on the CPU, so that a seed means the same everywhere.
 
     Each image has its own generator for its start and its transforms, and Adam treats
     every number by itself: what an image becomes does not depend on the others in the
@@ -195,12 +199,15 @@ def ascend(
             f"start must be {len(seeds)} images of {size} x {size} px, "
             f"not {tuple(start.shape)}"
         )
+    if device is None:
+        device = numbers.device
+    numbers = numbers.to(device)
     draws = torch.stack(
         [
             2 * torch.rand(recipe.steps, 5, generator=generator) - 1
             for generator in generators
         ]
-    )
+    ).to(device)
     with torch.inference_mode(False), torch.enable_grad():
         numbers = numbers.clone().requires_grad_()
         optimiser = torch.optim.Adam([numbers], lr=recipe.lr)
@@ -243,7 +250,7 @@ def wave_strengths(size: int) -> Tensor:
 def waves_to_planes(numbers: Tensor, size: int) -> Tensor:
     """Real and imaginary parts of waves (N, 3, size, size // 2 + 1, 2) -> planes (N, 3,
     size, size) around zero."""
-    spectrum = torch.view_as_complex(numbers) * wave_strengths(size)
+    spectrum = torch.view_as_complex(numbers) * wave_strengths(size).to(numbers.device)
     # / 4: a step of Adam moves a pixel by some %
     return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho") / 4
 
@@ -264,7 +271,7 @@ def to_rgb(planes: Tensor, colours: bool) -> Tensor:
     0 is mid-grey. With `colours` the three planes are light and two colour contrasts,
     mixed to red, green and blue as photos mix them."""
     if colours:
-        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
+        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype, device=planes.device)
         planes = torch.einsum("rc,nchw->nrhw", mix / mix.norm(dim=0).max(), planes)
     return planes.sigmoid()
 
@@ -275,15 +282,14 @@ def to_numbers(images: Tensor, recipe: Recipe) -> Tensor:
     half a step of 255 away."""
     planes = images.clamp(1 / 510, 1 - 1 / 510).logit()
     if recipe.colours:
-        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
+        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype, device=planes.device)
         planes = torch.einsum(
             "rc,nchw->nrhw", (mix / mix.norm(dim=0).max()).inverse(), planes
         )
     if recipe.parametrisation == "pixels":
         return planes
-    return torch.view_as_real(
-        4 * torch.fft.rfft2(planes, norm="ortho") / wave_strengths(images.shape[-1])
-    )
+    strengths = wave_strengths(images.shape[-1]).to(planes.device)
+    return torch.view_as_real(4 * torch.fft.rfft2(planes, norm="ortho") / strengths)
 
 
 def colour_matrix(images: Tensor) -> Tensor:

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz_utils.base.hooks import evaluating, layer_name, tensors_in
-from cnnviz_utils.viz.layouts import Size, fits, read_maps
+from cnnviz_utils.viz.layouts import LAYOUTS, Size, fits, read_maps
 from cnnviz_utils.viz.targets import logits_of
 
 # by name, as the module itself, or None: `last_spatial_layer`
 Layer = str | nn.Module | None
+# a layer's name, the layer, what it gave
+Output = tuple[str, nn.Module, Tensor]
 log = logging.getLogger("cnnviz")
 
 
@@ -90,7 +92,7 @@ def last_spatial_layer(
     torch-cam chooses in this way too (Fernandez 2020).
     """
     image = check_images(images)[:1]
-    kept: list[tuple[str, nn.Module, Tensor]] = []
+    kept: list[Output] = []
     with evaluating(model), torch.inference_mode(False), ExitStack() as stack:
         for name, module in model.named_modules():
 
@@ -105,25 +107,27 @@ def last_spatial_layer(
         output = model(image)
         if layout == "tokens":
             kept = _that_count(kept, logits_of(output))
-    names = [
-        (name, module)
-        for name, module, output in kept
-        if _is_picture(output, image, layout, grid, prefix_tokens(model))
-    ]
-    rows = {t.shape[1] for _, _, t in kept if t.ndim == 3}
+    prefix = prefix_tokens(model)
+    pictures = [k for k in kept if _is_picture(k[2], image, layout, grid, prefix)]
     if layout == "channels_first":
         # what attention makes of a row of tokens is no picture
-        square = {n for n, _, t in kept if t.ndim == 4 and rows & set(t.shape[2:])}
-        names = [(name, module) for name, module in names if name not in square]
-    if not names:
+        rows = {tensor.shape[1] for _, _, tensor in kept if tensor.ndim == 3}
+        pictures = [k for k in pictures if not rows & set(k[2].shape[2:])]
+    if not pictures:
+        others = [
+            f"say layout={other!r}"
+            for other in LAYOUTS
+            if other != layout
+            and any(_is_picture(k[2], image, other, None, None) for k in kept)
+        ]
         raise ValueError(
             f"no layer of {type(model).__name__} gives maps with layout={layout!r} for "
-            f"images of {image.shape[-2]} x {image.shape[-1]} px: name a layer, or say "
-            "layout='channels_last' or 'tokens'"
+            f"images of {image.shape[-2]} x {image.shape[-1]} px: "
+            f"{', '.join(['name a layer', *others])}"
         )
     if layout == "channels_first":
-        _refuse_transformers(model, kept, names[-1][0], image)
-    return names[-1][0]
+        _refuse_transformers(model, kept, pictures[-1], image)
+    return pictures[-1][0]
 
 
 def _is_picture(
@@ -139,9 +143,7 @@ def _is_picture(
     )
 
 
-def _that_count(
-    kept: list[tuple[str, nn.Module, Tensor]], logits: Tensor
-) -> list[tuple[str, nn.Module, Tensor]]:
+def _that_count(kept: list[Output], logits: Tensor) -> list[Output]:
     """The layers of tokens as wide as the last one, whose last token has a gradient of
     the largest logit."""
     rows = [k for k in kept if k[2].ndim == 3 and k[2].requires_grad]
@@ -152,33 +154,41 @@ def _that_count(
     gradients = torch.autograd.grad(
         logits.max(), [tensor for _, _, tensor in rows], allow_unused=True
     )
-    return [
+    found = [
         one
         for one, gradient in zip(rows, gradients, strict=True)
         if gradient is not None and gradient[:, -1].any()
     ]
+    if not found:
+        raise ValueError(
+            "the logits do not depend on the tokens of any layer (is the last layer "
+            "still all zeros?): name a layer"
+        )
+    return found
 
 
 def _refuse_transformers(
-    model: nn.Module,
-    kept: list[tuple[str, nn.Module, Tensor]],
-    name: str,
-    image: Tensor,
+    model: nn.Module, kept: list[Output], chosen: Output, image: Tensor
 ) -> None:
-    """The last maps of a transformer are its patches, before anything is understood."""
+    """The last maps of a transformer are its patches, before anything is understood.
+    Refused where maps with channels last come later, or tokens do and most layers work
+    on them; a few are an attention's pooling at the end of a convolutional network."""
     own = [k for k in kept if list(k[1].parameters(recurse=False))]
-    last = max((i for i, k in enumerate(kept) if k[0] == name), default=0)
-    behind = {id(k[1]) for k in kept[last + 1 :]}
-    size = image.shape[-2:]
-    for layout in ("tokens", "channels_last"):
+    last = max(i for i, k in enumerate(kept) if k is chosen)
+    behind = {id(k[2]) for k in kept[last + 1 :]}
+    high, wide = image.shape[-2:]
+    for layout in ("channels_last", "tokens"):
         found = [
             k
             for k in own
-            if id(k[1]) in behind and _is_picture(k[2], image, layout, None, None)
+            if _is_picture(k[2], image, layout, None, None)
+            and not _is_picture(k[2], image, "channels_first", None, None)
         ]
-        if 2 * len(found) > len(own):
+        later = any(id(k[2]) in behind for k in found)
+        if later and (layout == "channels_last" or 2 * len(found) > len(own)):
             raise ValueError(
-                f"the last maps of {type(model).__name__} for images of {size[0]} x "
-                f"{size[1]} px are those of {name!r}, but most of the network comes "
-                f"after it: say layout={layout!r}, or name a layer"
+                f"the last maps of {type(model).__name__} for images of "
+                f"{high} x {wide} px are those of {chosen[0]!r}, but most of what it "
+                f"computes is laid out otherwise: say layout={layout!r}, or name a "
+                "layer"
             )

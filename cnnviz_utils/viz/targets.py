@@ -122,7 +122,7 @@ def choose_targets(
     n, count = logits.shape
     if targets is None:
         return logits.detach().argmax(1)
-    chosen = _numbers(targets, classes).to(logits.device)
+    chosen = _numbers(targets, classes)
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
         raise ValueError(
@@ -133,7 +133,7 @@ def choose_targets(
         raise ValueError(
             f"targets must be from 0 to {count - 1}, but there is {chosen.tolist()}"
         )
-    return chosen
+    return chosen.to(logits.device)
 
 
 def answer(
