@@ -2,9 +2,9 @@
 on MobileNet.
 
 MobileNet split the full convolution into a depthwise one (a kernel for each channel)
-pointwise one (1x1, mixes channels). MobileNetV2 (Sandler 2018) turned the residual block
-inside out: narrow maps are passed on, and inside a block they are widened
-sixfold, so that the cheap depthwise convolution works on many channels. EfficientNet
+and a pointwise one (1x1, mixes channels). MobileNetV2 (Sandler 2018) turned the
+residual block inside out: narrow maps are passed on, and inside a block they are
+widened sixfold, so that the cheap depthwise convolution works on many channels. EfficientNet
 stacks such blocks in seven stages; the Lite form leaves out squeeze-and-excitation and
 takes ReLU6 (max(0, min(x, 6))), which small devices compute in eight bits.
 
