@@ -102,7 +102,7 @@ def run_lesson(
             else None
         )
         problem = problem or check_whole(notebook)
-        if problem:
+        if problem or notebook is None:
             if notebook is not None:
                 os.replace(work, failed)
                 problem += f" (as far as it came: {failed.name})"
