@@ -41,7 +41,7 @@ lock: $(READY)  ## requirements.lock from pyproject.toml: all platforms, hashed,
 	  --extra test --extra imbalance --upgrade pyproject.toml -o requirements.lock
 
 clean:  ## forget caches and reports (real data stays)
-	rm -rf data/cache reports/* .pytest_cache .ruff_cache
+	rm -rf data/cache reports/* docs/reference .pytest_cache .ruff_cache .mypy_cache
 	git checkout -q -- reports/README.md 2>/dev/null || true
 
 $(READY): requirements.lock pyproject.toml
