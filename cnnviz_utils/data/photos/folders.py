@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.data.sets import ImageSet, Rows, hash_rows
 
 IMAGE_ENDINGS = {
     ".jpg",
@@ -154,10 +154,16 @@ def decode(
     """
     if broken not in ("refuse", "skip"):
         raise ValueError(f'broken is "refuse" or "skip", not {broken!r}')
-    stamp = hashlib.sha256(f"{DECODER}|{size}|{outline is not None}".encode())
+    # of the files: their place, and the times that a copy over them cannot keep
+    stamp = hashlib.sha256(
+        f"{DECODER}|{size}|{outline is not None}|{root.resolve()}".encode(
+            errors="surrogateescape"
+        )
+    )
     for name in files:
-        status = (root / name).stat()
-        stamp.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        is_now = (root / name).stat()
+        facts = (is_now.st_size, is_now.st_mtime_ns, is_now.st_ctime_ns, is_now.st_ino)
+        stamp.update(f"{name}|{facts}\n".encode(errors="surrogateescape"))
     key = stamp.hexdigest()[:12]
     arrays, good = cached(
         cache_root() / f"photos-{size}-{key}",
@@ -175,13 +181,12 @@ def decode(
             stacklevel=2,
         )
     data = ImageSet(
-        images=arrays["images"],
+        images=Rows(arrays["images"], hashes=np.array(arrays["hashes"])),
         labels=torch.tensor(labels),
         classes=tuple(classes),
         parts=arrays.get("parts"),
         has_mask=arrays.get("has_mask"),
         paths=tuple(files),
-        fingerprint=key,
     )
     return data.subset(np.flatnonzero(good)) if bad else data
 
@@ -234,6 +239,7 @@ def _decode_all(
         warnings.simplefilter("ignore")
         list(pool.map(one, range(len(files))))
     images.flush()
+    np.save(folder / "hashes.npy", hash_rows(images))
     (folder / "good.json").write_text(json.dumps(good))
     if outline:
         parts.flush()
