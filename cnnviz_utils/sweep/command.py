@@ -14,7 +14,7 @@ SET_HELP = (
 # options that take as many values as follow, and what a further value looks like
 MANY = {
     "--set": lambda word: "=" in word,
-    "--seeds": str.isdigit,
+    "--seeds": str.isdecimal,
     "--rows": lambda word: True,
 }
 
