@@ -60,7 +60,6 @@ def run(
     from cnnviz_utils.base.paths import CHECKOUT
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.course.lessons import all_lessons, choose, plan
-    from cnnviz_utils.course.process import warm_up
 
     try:
         lessons = all_lessons()
@@ -70,7 +69,6 @@ def run(
         )
     except UsageError as error:
         fail(error, 2)
-    warm_up()
     import torch
 
     from cnnviz_utils.course.report import write_index
@@ -313,7 +311,13 @@ def main() -> None:
                 raise SystemExit(2)
             name = words.pop(0)
             joined.append(name if "=" in name else f"{name}={words.pop(0)}")
-    app(args=joined)
+    from cnnviz_utils.base.settings import UsageError
+
+    try:
+        app(args=joined)
+    except UsageError as error:  # such as a folder that cannot be written
+        typer.echo(f"cnnviz: {error}", err=True)
+        raise SystemExit(2) from None
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.base.files import StorageError, writable_folder, write_whole
 from cnnviz_utils.base.paths import CHECKOUT
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.provenance import provenance
@@ -172,6 +172,8 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
 
     try:
         found = train_row(job.row.settings, splits, job.seed, device, epoch)
+    except StorageError:  # nor could anything be said about it
+        raise
     except Exception as error:  # whatever it is, the other rows still run
         write_whole(
             job.failure,
@@ -226,6 +228,7 @@ def run_sweep(
     fetch_weights(
         [job.row for job in jobs if not read_record(job.record)], splits, progress
     )
+    writable_folder(out / "records")
     outcome = Outcome(out / "index.html")
     try:
         for number, job in enumerate(jobs, start=1):

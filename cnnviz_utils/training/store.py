@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from cnnviz_utils.base import pictures
@@ -150,7 +150,8 @@ def fit_or_load(
         # an entry that could not be read may have left others
         model.load_state_dict(first_weights)
         history = fit(model, train, valid, config, device, progress, change)
-        save_file(plain_weights(model), folder / "weights.safetensors")
+        # not save_file, whose errors are none of the system's
+        (folder / "weights.safetensors").write_bytes(save(plain_weights(model)))
         (folder / "history.json").write_text(json.dumps(history.rows))
 
     def read(folder: Path) -> History:

@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.data.cache import new_array
 from cnnviz_utils.data.sets import ImageSet, Rows, hash_rows
 
 IMAGE_ENDINGS = {
@@ -199,21 +200,9 @@ def _read_decoded(folder: Path) -> tuple[dict[str, np.ndarray], list[bool]]:
 def _decode_all(
     folder: Path, root: Path, files: Sequence[str], size: int, outline
 ) -> None:
-    images = np.lib.format.open_memmap(
-        folder / "images.npy",
-        mode="w+",
-        dtype=np.uint8,
-        shape=(len(files), 3, size, size),
-    )
+    images = new_array(folder / "images.npy", (len(files), 3, size, size))
     parts = (
-        np.lib.format.open_memmap(
-            folder / "parts.npy",
-            mode="w+",
-            dtype=np.uint8,
-            shape=(len(files), size, size),
-        )
-        if outline
-        else None
+        new_array(folder / "parts.npy", (len(files), size, size)) if outline else None
     )
     has_mask, good = np.zeros(len(files), bool), [True] * len(files)
 
