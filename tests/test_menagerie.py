@@ -389,10 +389,10 @@ def test_colour_histograms_stay_under_forty_percent():
 
 @pytest.mark.parametrize(("setting", "message"), [
     ({"size": 16}, "size must be a whole number from 32 to 224"), ({"size": 64.0}, "size must be a whole number"),
-    ({"train": 0}, "train must be"), ({"seed": -1}, "seed must be"), ({"tail": 0.5}, "tail must be a number from 1"),
+    ({"train": 0}, "train must be"), ({"seed": -1}, "seed must be"), ({"tail": 0.5}, "tail must be a number of at least 1"),
     ({"shortcut": 1.5}, "shortcut must be a number from 0 to 1"), ({"test_shortcut": -1}, "test_shortcut must be"),
-    ({"label": "colour"}, "label must be 'species' or 'realm'"), ({"plans": "x"}, "plans must be"),
-    ({"seed": True}, "seed must be"),
+    ({"label": "colour"}, "label must be one of species, realm"), ({"plans": "x"}, "plans must be"),
+    ({"seed": True}, "seed must be"), ({"tail": 99.0}, "tail must be at most train, 60"), ({"shortcut": float("nan")}, "shortcut must be"),
 ])
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from cnnviz_utils import cli
 from cnnviz_utils.base import paths
+from cnnviz_utils.base.declared import declared
 from cnnviz_utils.base.settings import UsageError, convert
 from cnnviz_utils.course import lessons
 from cnnviz_utils.course import run as runs
@@ -91,7 +92,8 @@ def test_a_profile_sets_parameters_and_its_broken_claims_are_told_not_fatal(cour
     (["3"], "no lesson is called '3'"), (["frist"], "did you mean '01_first'"), (["s"], "could be"),
     (["--profile", "quik"], "did you mean 'quick'"), (["-p", "m=1"], "no chosen lesson has a parameter 'm'"),
     (["-p", "n=2.5"], "'n' must be a whole number, not '2.5'"), (["-p", "n=many"], "'n' must be a whole number, not 'many'"), (["-p", "flag=1"], "'flag' must be true or false"),
-    (["-p", "sizes=3"], "'sizes' must be a list"),
+    (["-p", "sizes=3"], "'sizes' must be a list"), (["\u00b2"], "no lesson is called"), (["-p", "lr=-1"], "'lr' must be a number above 0"),
+    (["-p", "lr=1e999"], "'lr' must be a number"),
 ])
 def test_what_does_not_exist_is_refused_before_anything_runs(course, words, message):
     code, output = course("run", *words)
@@ -271,6 +273,68 @@ def test_copy_never_overwrites(course, tmp_path):
 def test_values_take_the_declared_type(text, kind, expected):
     value = convert(text, kind, "lesson: parameter 'p'")
     assert value == expected and type(value) is type(expected)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("['a', 3]", "list[int]"), ("1", "bool"), ("nan", "float"), ("inf", "float"), ("2.0", "int"),
+                                            ("1", "__import__('os')"), ("1", "int.real"), ([1.5], "list[int]")])
+def test_values_that_do_not_fit_are_refused(text, kind):
+    with pytest.raises(UsageError, match="lesson: parameter 'p'"):
+        convert(text, kind, "lesson: parameter 'p'")
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"all: [1", "odd.yaml is no YAML"), (b"all: !!python/name:os.system", "odd.yaml is no YAML"), (b"[1]", "must be a mapping"),
+    (b"5", "must be a mapping"), (b"description: caf\xe9", "no text in UTF-8"), (b"1: a\nall: {}", "1 is no text"), (b"all: [1]", "all must be a mapping"),
+    (b"lessons: {01_first: [1]}", "01_first must be a mapping"), (b"lessons: 5", "lessons must be a mapping"), (b"al: {}", "did you mean 'all'"),
+    (b"all: {lr: .nan}", "'lr' must be a number"),
+])
+def test_a_profile_that_is_none_is_one_sentence(course, content, message):
+    (course.folder / "profiles" / "odd.yaml").write_bytes(content)
+    code, output = course("run", "--profile", "odd")
+    assert code == 2 and message in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize("name", ["epochs", "pool_epochs", "seed", "size", "few", "rows_share", "device", "data", "amp"])
+def test_a_lessons_parameters_are_those_that_training_has(name):
+    """-1, NaN and a word are none of theirs, whatever the notebook says of its type."""
+    for value in (-1, float("nan"), "nonsense"):
+        with pytest.raises(UsageError, match=f"'{name}' must be"):
+            lessons.value_for(lessons.Parameter(name, "int | float | str", 1, ""), value, "01_first")
+
+
+def test_every_number_of_the_courses_lessons_is_declared():
+    for lesson in lessons.all_lessons().values():
+        for p in lesson.parameters.values():
+            assert declared(p.name) or p.kind == "str", f"{lesson.name}: {p.name}"
+            assert lessons.value_for(p, p.value, lesson.name) == p.value
+
+
+def test_folders_are_looked_for_from_where_the_user_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    found = lessons.all_lessons()
+    first = [found["01_data_splits"]]
+    assert lessons.plan(first, "quick", {"root": "pets"}, found)["01_data_splits"]["root"] == str(tmp_path / "pets")
+    for given, message in (({"root": "cats"}, "'root': .*cats is not there"), ({"size": 16}, "'size' must be .* from 32 to 224"),
+                           ({"data": "menagery"}, "did you mean 'menagerie'")):
+        with pytest.raises(UsageError, match=message):
+            lessons.plan(first, "quick", given, found)
+
+
+def test_a_claim_that_rests_on_nan_does_not_hold():
+    nan = float("nan")
+    assert [Claim("x", text, holds).holds for text, holds in (
+        ("1 %", nan), ("nan% of 5", True), (f"{nan:.2f}", True), ("NaN", True), ("banana", True), ("1 %", 1), ("", 0))] == [
+        False, False, False, False, True, True, False]
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_an_out_that_is_a_file_is_refused_before_anything_runs(course, out, monkeypatch, capsys):
+    (course.folder / "file").touch()
+    monkeypatch.setattr(cli.sys, "argv", ["cnnviz", "run", "1", "--out", str(course.folder / out)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2 and "cannot be written" in capsys.readouterr().err
 
 
 def test_a_parameters_cell_holds_annotated_literals_only():
