@@ -19,7 +19,13 @@ from conftest import coloured_squares
 from PIL import Image
 
 from cnnviz_utils.base import files
-from cnnviz_utils.base.files import StorageError, cached, work_folder, write_whole, writable_folder
+from cnnviz_utils.base.files import (
+    StorageError,
+    cached,
+    work_folder,
+    writable_folder,
+    write_whole,
+)
 
 CACHE = """
 import sys, pathlib, numpy as np
@@ -145,7 +151,7 @@ def test_a_killed_command_leaves_no_kernel_and_its_folder_is_swept(tmp_path, tim
         wait_for(lambda: pid.exists() and len(pid.read_text().split()) == 2)
         kernel, child = map(int, pid.read_text().split())
         kill(process)
-        wait_for(lambda: ended(kernel) and ended(child), 10)
+        wait_for(lambda both=(kernel, child): all(map(ended, both)), 10)
         assert len(list(out.glob(".run-*"))) == 1
         with work_folder(".run-", out) as mine:  # the next who works there
             assert list(out.glob(".run-*")) == [mine]

@@ -354,10 +354,14 @@ def test_of_concurrent_writers_one_works_and_the_others_wait(tmp_path):
     assert len(found) == 4 and len(made) == 1
 
 
-def test_fingerprint_follows_the_drawing_code(monkeypatch):
-    before = menagerie.menagerie(SMALL).fingerprint
-    monkeypatch.setattr(menagerie, "_code_fingerprint", lambda: "other code")
-    assert menagerie.menagerie(SMALL).fingerprint != before
+def test_the_cache_follows_the_drawing_code(monkeypatch):
+    places = []
+    monkeypatch.setattr(menagerie, "cached_arrays", lambda place, make: places.append(place) or [])
+    for code in (menagerie._code_fingerprint, lambda: "other code"):
+        monkeypatch.setattr(menagerie, "_code_fingerprint", code)
+        with pytest.raises(TypeError):  # no sets
+            menagerie.menagerie(SMALL)
+    assert len(set(places)) == 2  # drawn again, where the code is another
     code = "import sys, cnnviz_utils.data.drawn.scenes; print(*(n for n in sys.modules if 'cnnviz_utils.data.drawn.' in n))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     needed = {name.rpartition(".")[2] for name in out}      # whatever a picture is drawn with

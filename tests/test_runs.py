@@ -18,7 +18,6 @@ from cnnviz_utils.base import paths
 from cnnviz_utils.base.declared import declared
 from cnnviz_utils.base.settings import UsageError, convert
 from cnnviz_utils.course import lessons
-from cnnviz_utils.course import run as runs
 from cnnviz_utils.course.lessons import parse_parameters
 from cnnviz_utils.course.records import RECORD, Claim, plain, record
 from cnnviz_utils.course.together import memory_gb, share_out

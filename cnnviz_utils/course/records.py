@@ -6,9 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from numbers import Number
+from numbers import Real
 
-from IPython.display import publish_display_data
+from IPython.display import Markdown, publish_display_data
 
 RECORD = "application/vnd.cnnviz.record+json"
 # a number that is none, as it is printed: "nan", "nan%"
@@ -45,7 +45,8 @@ class Claim:
         kind = self.verdict.replace(" ", "-")
         return {
             "text/plain": f"{self.verdict}: {self.claim} ({self.evidence})",
-            "text/html": f'<p class="claim {kind}"><strong>{mark} {self.verdict}</strong> '
+            "text/html": f'<p class="claim {kind}">'
+            f"<strong>{mark} {self.verdict}</strong> "
             f"{claim} <small>{evidence}</small></p>",
         }
 
@@ -78,11 +79,17 @@ def plain(value):
         return [plain(item) for item in value]
     if isinstance(value, bool | str | int | None):
         return value
-    if isinstance(value, Number):
+    if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
     raise TypeError(
-        f"a metric is a number, a text, or lists and dicts of them, not {type(value).__name__}"
+        "a metric is a number, a text, or lists and dicts of them, "
+        f"not {type(value).__name__}"
     )
+
+
+def say(*sentences: str) -> Markdown:
+    """Sentences with numbers in them, as one paragraph in Markdown below the cell."""
+    return Markdown(" ".join(sentences))
 
 
 def record(lesson: str, metrics: dict, claims: Sequence[Claim] | None = None) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 
@@ -218,7 +219,10 @@ def check_whole(notebook) -> str:
         for output in cell.outputs:
             if output.output_type == "error":
                 first = (output.evalue.splitlines() or [""])[0]
-                return f"code cell {number} of {len(code)} raised {output.ename}: {first[:300]}"
+                return (
+                    f"code cell {number} of {len(code)} raised {output.ename}: "
+                    f"{first[:300]}"
+                )
     return ""
 
 

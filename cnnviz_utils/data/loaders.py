@@ -69,7 +69,8 @@ def load_data(
     where = data_root(root)
     if name == "folder" and not root:
         raise FileNotFoundError(
-            "the data set 'folder' needs a root: the folder that holds the class folders"
+            "the data set 'folder' needs a root: "
+            "the folder that holds the class folders"
         )
     readers = {
         "caltech101": photos.caltech101,

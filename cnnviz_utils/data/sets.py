@@ -3,7 +3,7 @@ they are known."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -35,6 +35,9 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key) -> np.ndarray:
         return self.array[self.index[key]]
@@ -152,12 +155,11 @@ class ImageSet:
         pick = lambda values: (
             None if values is None else tuple(values[i] for i in index)
         )
-        rows = lambda array: None if array is None else Rows(array, index)
         return replace(
             self,
-            images=rows(self.images),
+            images=Rows(self.images, index),
             labels=self.labels[index],
-            parts=rows(self.parts),
+            parts=None if self.parts is None else Rows(self.parts, index),
             has_mask=None if self.has_mask is None else self.has_mask[index],
             paths=pick(self.paths),
             info=pick(self.info),

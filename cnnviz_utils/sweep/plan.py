@@ -46,7 +46,7 @@ SETTINGS: dict[str, Any] = {
     "first": dict | None,
     **TRAINING,
 }
-DEFAULTS = {
+DEFAULTS: dict[str, object] = {
     "weights": None,
     "freeze": [],
     "first": None,
@@ -152,7 +152,8 @@ def check_seeds(seeds, where: str) -> tuple[int, ...]:
         and len(set(seeds)) == len(seeds)
     ):
         raise UsageError(
-            f"{where}: seeds are different whole numbers from 0 on, as in [0, 1, 2], not {seeds!r}"
+            f"{where}: seeds are different whole numbers from 0 on, "
+            f"as in [0, 1, 2], not {seeds!r}"
         )
     return tuple(seeds)
 

@@ -17,6 +17,7 @@ from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
+from cnnviz_utils.data.sets import ImageSet
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
 # afterwards
 @torch.no_grad()
 def predict(
-    model: nn.Module, data, batch_size: int = 256, device: str | torch.device = "auto"
+    model: nn.Module,
+    data: ImageSet,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in
     evaluation mode."""
@@ -43,7 +47,7 @@ def predict(
 @torch.no_grad()
 def predict_tta(
     model: nn.Module,
-    data,
+    data: ImageSet,
     views: Sequence[Callable[[Tensor], Tensor]],
     share: float = 0.6,
     batch_size: int = 256,
@@ -62,7 +66,8 @@ def predict_tta(
     """
     if not views or not 0 <= share <= 1:
         raise ValueError(
-            f"test-time augmentation needs views and a share in [0, 1], not {len(views)} views and {share}"
+            "test-time augmentation needs views and a share in [0, 1], "
+            f"not {len(views)} views and {share}"
         )
     device, found = pick_device(device), []
     model.to(device)
@@ -179,7 +184,7 @@ def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
 @torch.no_grad()
 def embeddings(
     model: nn.Module,
-    data,
+    data: ImageSet,
     layer: str,
     batch_size: int = 256,
     device: str | torch.device = "auto",
