@@ -23,7 +23,7 @@ DATA_SETS = (
 DRAWN_SIZES = (32, 224)
 
 # data
-DataSet = Annotated[Literal[DATA_SETS], Field(description="which data set")]
+DataSet: Any = Annotated[Literal[DATA_SETS], Field(description="which data set")]
 Size = Annotated[
     int, Field(ge=8, le=1024, description="height and width of images in pixels")
 ]

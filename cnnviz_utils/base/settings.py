@@ -6,6 +6,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
@@ -66,10 +67,9 @@ def convert(value: object, kind: Any, what: str) -> Any:
         word = {"true": "True", "false": "False", "none": "None", "null": "None"}.get(
             value.lower(), value
         )
-        try:
+        # what is no literal stays a text
+        with suppress(ValueError, SyntaxError, MemoryError, RecursionError):
             readings.append(ast.literal_eval(word))
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            pass
     problem = unfit(what, kind, value)
     for reading in readings:
         try:
@@ -231,7 +231,7 @@ def read_mapping(path: Path) -> dict:
         ) from None
     if content is not None and not isinstance(content, Mapping):
         raise UsageError(f"{path.name} must be a mapping of names to values")
-    return content or {}
+    return dict(content or {})
 
 
 def belongs(name: str, parts: Iterable[str]) -> bool:

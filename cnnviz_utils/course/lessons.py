@@ -109,7 +109,8 @@ def value_for(parameter: Parameter, value: object, lesson: str) -> object:
     what = f"{lesson}: parameter {parameter.name!r}"
     value = convert(value, parameter.kind, what)
     if kind := declared(parameter.name):
-        convert(value, list[kind] if isinstance(value, list) else kind, what)
+        for entry in value if isinstance(value, list) else [value]:
+            convert(entry, kind, what)
     return value
 
 
@@ -123,10 +124,11 @@ def check_together(values: dict[str, object], lesson: str) -> None:
         place = values.get(name)
         if isinstance(place, str) and place and not Path(place).expanduser().exists():
             raise UsageError(f"{what} {name!r}: {place} is not there")
-    if isinstance(values.get("device"), str) and values["device"].startswith("cuda"):
+    device = values.get("device")
+    if isinstance(device, str) and device.startswith("cuda"):
         from cnnviz_utils.base.device import pick_device
 
-        pick_device(values["device"])
+        pick_device(device)
 
 
 def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
@@ -237,7 +239,7 @@ def plan(
         }
         for name in ("root", "own_image"):
             if mine.get(name):
-                mine[name] = str(Path(mine[name]).expanduser().resolve())
+                mine[name] = str(Path(str(mine[name])).expanduser().resolve())
         values = own | from_profile[lesson.name] | mine
         check_together(values, lesson.name)
         result[lesson.name] = values

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
+from typing import cast
 
 from IPython.display import Markdown, publish_display_data
 
@@ -62,7 +63,7 @@ def claim(sentence: str, evidence: object, holds: object) -> Claim:
     evidence: text, or anything that says itself as text. holds: anything true or false.
     The same sentence again (a cell that is run twice) replaces the earlier claim.
     """
-    _made[sentence] = Claim(sentence, str(evidence), holds)
+    _made[sentence] = Claim(sentence, str(evidence), cast(bool, holds))
     return _made[sentence]
 
 

@@ -162,7 +162,7 @@ def _execute(
 ) -> str:
     """Papermill in a child process (its working folder is a process's own); returns
     what went wrong, or ""."""
-    context = multiprocessing.get_context("spawn")
+    context: Any = multiprocessing.get_context("spawn")
     settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     problem = "its process ended without a word: not enough memory?"
     # the system's: their paths must be short

@@ -13,7 +13,7 @@ from cnnviz_utils.base.files import cached
 Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]
 
 
-def new_array(path: Path, shape: Sequence[int], dtype=np.uint8) -> np.ndarray:
+def new_array(path: Path, shape: Sequence[int], dtype=np.uint8) -> np.memmap:
     """A memory-mapped array of zeros in a new .npy file, to be written into. Its space
     is taken at once: on a full disk this raises OSError, where writing into the map
     would end the process without a word."""

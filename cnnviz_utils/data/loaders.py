@@ -52,8 +52,8 @@ def load_data(
     `data/`; for "folder" it is the folder itself.
 
     Raises: UsageError, a ValueError: no such data set or setting (the nearest name is
-        given), or a value out of range. ValueError: files that are no images. FileNotFoundError: the files are not there; the
-        message says what belongs where.
+        given), or a value out of range. ValueError: files that are no images.
+        FileNotFoundError: the files are not there; the message says what belongs where.
     """
     check_name("data set", name, NAMES)
     if name.startswith("menagerie"):

@@ -27,11 +27,14 @@ class Rows:
         index: np.ndarray | None = None,
         hashes: np.ndarray | None = None,
     ):
-        index = np.arange(len(array)) if index is None else index
+        self.array: np.ndarray
+        self.index: np.ndarray = np.arange(len(array)) if index is None else index
+        self.hashes: np.ndarray | None = hashes
         if isinstance(array, Rows):
-            hashes = array.hashes
-            array, index = array.array, array.index[index]
-        self.array, self.index, self.hashes = array, index, hashes
+            self.array, self.hashes = array.array, array.hashes
+            self.index = array.index[self.index]
+        else:
+            self.array = array
 
     def __len__(self) -> int:
         return len(self.index)
@@ -54,7 +57,7 @@ def hash_rows(rows: np.ndarray | Rows) -> np.ndarray:
     """A hash of each row's bytes (of each image's pixels): uint8 (N, 16)."""
     if isinstance(rows, Rows) and rows.hashes is not None:
         return rows.hashes[rows.index]
-    found = [hashlib.sha256(np.ascontiguousarray(row)).digest()[:16] for row in rows]
+    found = [hashlib.sha256(row.tobytes()).digest()[:16] for row in rows]
     return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 16)
 
 
@@ -88,7 +91,8 @@ class ImageSet:
         labels = self.labels
         if labels.ndim != 1 or len(labels) != len(self.images):
             raise UsageError(
-                f"{len(self.images)} images need as many labels, not {tuple(labels.shape)}"
+                f"{len(self.images)} images need as many labels, "
+                f"not {tuple(labels.shape)}"
             )
         if labels.is_floating_point() or labels.dtype == torch.bool:
             raise UsageError(f"labels must be whole numbers, not {labels.dtype}")

@@ -170,7 +170,7 @@ def _images_in(sets: Mapping[str, ImageSet], hashes: Mapping[str, list[str]]) ->
     have one; else by their pixels: an image that is twice in one set stands for two, in
     two sets for one."""
     if all(s.paths is not None and len(s.paths) == len(s) for s in sets.values()):
-        return len({path for s in sets.values() for path in s.paths})
+        return len({path for s in sets.values() for path in s.paths or ()})
     counts: Counter[str] = Counter()
     for found in hashes.values():
         counts |= Counter(found)  # the larger number of each

@@ -204,11 +204,11 @@ def _read_row(row: dict, base: dict, where: str) -> Row:
     return Row(row["name"], settings, dict(published), str(row.get("note", "")))
 
 
-def data_kinds(name: str) -> dict[str, str]:
+def data_kinds(name: str) -> dict[str, Any]:
     """What can be set about a data set: setting -> kind. Raises UsageError with the
     nearest name for an unknown one."""
     check_name("data set", name, DATA_SETS)
-    text = {"name": str, "root": str | None}
+    text: dict[str, Any] = {"name": str, "root": str | None}
     if name.startswith("menagerie"):
         return kinds_of(MenagerieConfig) | text
     reader = inspect.signature(getattr(photos, name))

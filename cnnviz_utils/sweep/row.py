@@ -84,7 +84,10 @@ def row_key(row: Row, splits: Splits) -> str:
         if weights and Path(weights).is_file()
         else weights
     )
-    code = [*training_code(), *map(inspect.getsource, (train_row, freezing, recipes))]
+    code = [
+        *training_code(),
+        *(inspect.getsource(part) for part in (train_row, freezing, recipes)),
+    ]
     with torch.device("meta"):
         model = build_model(row.settings["model"], 2, size=splits.size)
     text = json.dumps(

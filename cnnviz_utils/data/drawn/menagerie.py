@@ -243,5 +243,6 @@ def _draw_all(config: MenagerieConfig) -> Iterator[Contents]:
                 drawing.label,
             )
             infos.append(drawing.info)
-        arrays = {"images": images, "parts": parts, "labels": labels}
-        yield split, arrays | {"hashes": hash_rows(images)}, infos
+        arrays: dict[str, np.ndarray] = {"images": images, "parts": parts}
+        arrays |= {"labels": labels, "hashes": hash_rows(images)}
+        yield split, arrays, infos
