@@ -32,8 +32,7 @@ bench: $(READY)  ## side by side with peers; tables on the terminal, JSON in rep
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 docs: $(READY)  ## a reference of the library from its docstrings, in docs/reference
-	@$(BIN)/pdoc -d markdown -o docs/reference cnnviz_utils \
-	  '!cnnviz_utils.cli.__main__' '!cnnviz_utils.course.preload'
+	@$(BIN)/pdoc -d markdown -o docs/reference cnnviz_utils '!cnnviz_utils.cli.__main__'
 	@echo "docs/reference/index.html"
 
 lock: $(READY)  ## requirements.lock from pyproject.toml: all platforms, hashed, no addresses

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnnviz_utils.base.declared import DRAWN_SIZES as SIZES
 from cnnviz_utils.data.drawn import (
     source_plans,
     species_air,
@@ -35,7 +36,6 @@ PLANS = {
 } | source_plans.PLANS
 # which random stream is whose
 _PLACE = {name: place for place, name in enumerate(PLANS)}
-SIZES = (32, 224)
 _SINGLE = 3  # the stream of `draw_animal`; 0, 1, 2 are train, valid, test
 
 
