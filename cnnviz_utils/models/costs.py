@@ -1,5 +1,4 @@
-"""What a network costs: numbers to store, multiplications to make, memory to train in,
-time. See also `viz.receptive`."""
+"""What a network costs: parameters, multiply-adds, memory in training, time."""
 
 from __future__ import annotations
 
@@ -30,15 +29,16 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Costs:
-    """For one image. What only runs in training (GoogLeNet's auxiliary heads) is not
-    counted but in `training_bytes`.
+    """What a network costs for one image. Parts that only run in training (GoogLeNet's
+    auxiliary heads) count in `training_bytes` alone.
 
-    parameters: numbers that are learned
-    multiply_adds: a multiplication and an addition count as one; those of
-        convolutions, matrix products and attention
-    activations: numbers that convolutions and linear layers give out (Radosavovic 2020)
-    training_bytes: what has to be kept until the gradient has been computed, in
-        float32; the weights not included
+    parameters: how many numbers are learned.
+    multiply_adds: of convolutions, matrix products and attention; a multiplication
+        together with an addition counts as one.
+    activations: how many numbers convolutions and linear layers put out (Radosavovic et
+        al. 2020).
+    training_bytes: what must be kept until the gradient has been computed, in float32,
+        without the weights.
     """
 
     parameters: int
@@ -47,9 +47,9 @@ class Costs:
     training_bytes: int
 
 
-def without_numbers(model: nn.Module) -> dict[str, Tensor]:
-    """The network's parameters and buffers on the "meta" device: shapes without
-    numbers, so that nothing is computed."""
+def without_values(model: nn.Module) -> dict[str, Tensor]:
+    """The network's parameters and buffers on the "meta" device, where tensors have
+    shapes but no values and operations cost nothing."""
     blank = lambda tensor: torch.empty_like(
         tensor, device="meta", requires_grad=tensor.requires_grad
     )
@@ -135,7 +135,7 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = _without_numbers_first(
+    rows = _without_values_first(
         model,
         lambda state, device: _measure(
             model, state, torch.zeros(1, channels, size, size, device=device)
@@ -170,13 +170,13 @@ def _measure(
     return meter.rows
 
 
-def _without_numbers_first(
+def _without_values_first(
     model: nn.Module, run: Callable[[dict[str, Tensor], torch.device], Found]
 ) -> Found:
-    """A run without numbers. Where a network needs them (it asks for a value, or holds
+    """A run without values. Where a network needs them (it asks for a value, or holds
     tensors that are no buffers), one with copies of its own."""
     try:
-        return run(without_numbers(model), torch.device("meta"))
+        return run(without_values(model), torch.device("meta"))
     except (RuntimeError, NotImplementedError):
         state = {
             name: tensor.detach().clone().requires_grad_(tensor.requires_grad)
@@ -189,8 +189,8 @@ def _without_numbers_first(
 def training_bytes(
     model: nn.Module, size: int, channels: int = 3, batch: int = 2
 ) -> int:
-    """Bytes an image that autograd keeps between the forward and the backward pass:
-    each piece of memory once, without the weights. Nothing is computed and nothing
+    """How many bytes autograd keeps for each image between the forward and the backward
+    pass, without the weights. Memory that several tensors share counts once. Nothing
     changes, not even BatchNorm's statistics."""
     modes = [(module, module.training) for module in model.modules()]
 
@@ -202,7 +202,7 @@ def training_bytes(
         )
 
     try:
-        kept = _without_numbers_first(model, run)
+        kept = _without_values_first(model, run)
     finally:
         for module, training in modes:
             module.training = training
@@ -212,11 +212,12 @@ def training_bytes(
 def count_costs(model: nn.Module, size: int, channels: int = 3) -> Costs:
     """The four sums for one image of size x size."""
     table = layer_costs(model, size, channels)
-    sums = (
-        int(table[column].sum())
-        for column in ("parameters", "multiply_adds", "activations")
+    return Costs(
+        parameters=int(table["parameters"].sum()),
+        multiply_adds=int(table["multiply_adds"].sum()),
+        activations=int(table["activations"].sum()),
+        training_bytes=training_bytes(model, size, channels),
     )
-    return Costs(*sums, training_bytes(model, size, channels))
 
 
 def images_per_second(

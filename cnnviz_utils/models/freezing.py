@@ -73,10 +73,10 @@ def freeze(model: nn.Module, parts: str | Iterable[str]) -> nn.Module:
                 )
             # bound, so that a deep copy's holds the copy
             if module._buffers:
-                module.train = MethodType(_stay_evaluating, module)
+                module.__dict__["train"] = MethodType(_stay_evaluating, module)
                 module.training = False
             if "forward" not in vars(module):
-                module.forward = MethodType(_forward_with_copies, module)
+                module.__dict__["forward"] = MethodType(_forward_with_copies, module)
     return model
 
 
@@ -91,8 +91,8 @@ def unfreeze(model: nn.Module, parts: str | Iterable[str]) -> nn.Module:
     for name, other, tensor in _shared(model, parts):
         if isinstance(tensor, nn.Parameter) and not tensor.requires_grad:
             raise UsageError(
-                f"{name!r} cannot learn alone: {other!r} lies in the same memory and is "
-                "frozen; name both parts, or give one its own copy"
+                f"{name!r} cannot learn alone: {other!r} lies in the same memory and "
+                "is frozen; name both parts, or give one its own copy"
             )
     for parameter in _parameters(model, parts):
         if parameter.is_floating_point() or parameter.is_complex():
@@ -100,10 +100,10 @@ def unfreeze(model: nn.Module, parts: str | Iterable[str]) -> nn.Module:
     for name, module in model.named_modules(remove_duplicate=False):
         if belongs(name, parts):
             if _overridden(module, "train", _stay_evaluating):
-                del module.train
+                del module.__dict__["train"]
                 module.training = model.training
             if _overridden(module, "forward", _forward_with_copies):
-                del module.forward
+                del module.__dict__["forward"]
     return model
 
 

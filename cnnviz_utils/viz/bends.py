@@ -1,7 +1,6 @@
 """Which steps of a network are not linear: told from what its operations are known to
 be, not from a list of activation functions."""
 
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves

@@ -12,33 +12,18 @@ Where the paper says nothing: biases are dropped, BatchNorm is its fixed scaling
 time, transposed.
 """
 
-from collections.abc import Callable, Sequence
-
-import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from cnnviz_utils.viz.adjoints import transposed_conv, undo, unpool
 from cnnviz_utils.viz.gradients import keep_strongest
-from cnnviz_utils.viz.layers import Targets, looking
-from cnnviz_utils.viz.operations import (
-    BATCH_NORMS,
-    CONSTANTS,
-    MOVES,
-    RESAMPLES,
-    RESHAPES,
-    depends_on_batch,
-    is_view_of_type,
-    moved,
-    resampling,
-)
-from cnnviz_utils.viz.tape import Recording, Step, record_steps
+from cnnviz_utils.viz.layers import Layer, Targets, looking
+from cnnviz_utils.viz.tape import Recording, record_steps
 
-# (an input of the step, the signal that goes down to it)
-Sent = list[tuple[Tensor, Tensor]]
+__all__ = ["deconvnet", "descend", "transposed_conv", "unpool"]
 
 
 def deconvnet(
-    model: nn.Module, images: Tensor, layer: str, channels: Targets = None
+    model: nn.Module, images: Tensor, layer: Layer = None, channels: Targets = None
 ) -> Tensor:
     """The strongest activation of one channel of a layer in each image, projected down
     to the pixels.
@@ -68,246 +53,10 @@ def descend(recording: Recording, signal: Tensor) -> Tensor:
         parts = [arrived.pop(id(output), None) for output in step.outputs]
         if all(part is None for part in parts):
             continue  # beside the way down
-        for tensor, part in _undo(step, parts):
+        for tensor, part in undo(step, parts):
             if id(tensor) in arrived:
                 part = arrived[id(tensor)] + part
             arrived[id(tensor)] = part
     if id(recording.pixels) not in arrived:
         raise ValueError("this layer does not depend on the pixels")
     return arrived[id(recording.pixels)]
-
-
-def _undo(step: Step, parts: list[Tensor | None]) -> Sent:
-    if step.name in MOVES:
-        return _moved_back(step, parts)
-    if step.name not in DOWN or is_view_of_type(step):
-        raise ValueError(
-            f"deconvnet cannot undo {step.name!r}: see "
-            "channel_gradient(rule='deconvnet')"
-        )
-    if any(part is not None for part in parts[1:]):
-        raise ValueError(f"deconvnet cannot undo the side results of {step.name!r}")
-    return DOWN[step.name](step, parts[0])
-
-
-def unpool(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
-    """Max-pooling undone: each value goes back to the place of its maximum, (N, C, h,
-    w) -> (N, C, H, W).
-
-    Where windows overlap, one place can be the maximum of several: their values add up
-    (`scatter_add`), which makes it the adjoint of pooling. `nn.MaxUnpool2d` keeps only
-    one of them, right only where windows do not overlap.
-    """
-    plane = signal.new_zeros(*signal.shape[:2], size[0] * size[1])
-    return plane.scatter_add_(2, switches.flatten(2), signal.flatten(2)).unflatten(
-        2, size
-    )
-
-
-def transposed_conv(
-    signal: Tensor,
-    weight: Tensor,
-    size: Sequence[int],
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups: int = 1,
-) -> Tensor:
-    """A convolution turned around, with the same filters: (N, C_out, h, w) -> (N, C_in,
-    H, W); no bias. One axis or three go as well.
-
-    `size` (H, W) decides what the stride leaves open: inputs of several sizes have the
-    same output size.
-    """
-    axes = range(len(size))
-    stride, padding, dilation = (
-        [value] * len(size) if isinstance(value, int) else list(value)
-        for value in (stride, padding, dilation)
-    )
-    reach = lambda i: (
-        (signal.shape[2 + i] - 1) * stride[i]
-        + dilation[i] * (weight.shape[2 + i] - 1)
-        + 1
-    )
-    rest = [size[i] + 2 * padding[i] - reach(i) for i in axes]
-    turned = [F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d]
-    return turned[len(size) - 1](
-        signal, weight, None, stride, padding, rest, groups, dilation
-    )
-
-
-def _conv(step: Step, signal: Tensor) -> Sent:
-    (x,) = step.inputs
-    weight = step["weight"]
-    if x is not step["input"]:
-        raise ValueError("deconvnet cannot undo a convolution with an image's weights")
-    names = ("stride", "padding", "dilation", "groups")
-    settings = {name: step[name] for name in names}
-    if step["transposed"]:  # turned around, it is a convolution
-        plain = [F.conv1d, F.conv2d, F.conv3d][x.ndim - 3]
-        return [(x, plain(signal, weight, None, **settings))]
-    return [(x, transposed_conv(signal, weight, x.shape[2:], **settings))]
-
-
-def _batch_norm(step: Step, signal: Tensor) -> Sent:
-    if depends_on_batch(step):
-        raise ValueError(
-            "deconvnet cannot undo a BatchNorm without statistics of its own"
-        )
-    x, weight = step["input"], step["weight"]
-    eps = step["epsilon"] if step["eps"] is None else step["eps"]
-    scale = (step["running_var"] + eps).rsqrt() * (1 if weight is None else weight)
-    axes = (1,) * (x.ndim - 2)
-    return [(x, signal * scale.to(signal.dtype).view(-1, *axes))]
-
-
-def _max_pool(step: Step, signal: Tensor) -> Sent:
-    (x,), switches = step.inputs, step.outputs[1]
-    return [(x, unpool(signal, switches, x.shape[2:]))]
-
-
-def _adaptive_average(step: Step, signal: Tensor) -> Sent:
-    """Each cell's value is shared out evenly among the pixels it was the average of."""
-    (x,), below = step.inputs, torch.zeros_like(step.inputs[0])
-    # rounded down, rounded up
-    edges = lambda i, full, cells: slice(i * full // cells, -(-(i + 1) * full // cells))
-    for i in range(signal.shape[2]):
-        for j in range(signal.shape[3]):
-            rows = edges(i, x.shape[2], signal.shape[2])
-            columns = edges(j, x.shape[3], signal.shape[3])
-            cell = below[:, :, rows, columns]
-            cell += signal[:, :, i, j, None, None] / cell[0, 0].numel()
-    return [(x, below)]
-
-
-def _average(step: Step, signal: Tensor) -> Sent:
-    """Average pooling is a convolution of each channel with an even filter. What the
-    padding takes part in is divided by fewer where it is left out of the count."""
-    (x,), kernel = step.inputs, list(step["kernel_size"])
-    kernel = kernel * 2 if len(kernel) == 1 else kernel
-    stride, padding = list(step["stride"]) or kernel, step["padding"]
-    if step["ceil_mode"] or step["divisor_override"]:
-        raise ValueError(
-            "deconvnet cannot undo average pooling with ceil_mode or a divisor of its "
-            "own"
-        )
-    count = kernel[0] * kernel[1]
-    if not step["count_include_pad"]:
-        inside = F.avg_pool2d(
-            signal.new_ones(1, 1, *x.shape[2:]), kernel, stride, padding
-        )
-        signal = signal / inside
-    even = signal.new_full((x.shape[1], 1, *kernel), 1 / count)
-    return [
-        (x, transposed_conv(signal, even, x.shape[2:], stride, padding, 1, x.shape[1]))
-    ]
-
-
-def _resample(step: Step, signal: Tensor) -> Sent:
-    """Enlarged by interpolation: the same weights, the other way."""
-    for axis, weights in enumerate(resampling(step), start=2):
-        signal = (signal.movedim(axis, -1) @ weights.T).movedim(-1, axis)
-    return [(step.inputs[0], signal)]
-
-
-def _mean(step: Step, signal: Tensor) -> Sent:
-    ((x, summed),) = _sum(step, signal)
-    return [(x, summed / (x.numel() // signal.numel()))]
-
-
-def _sum(step: Step, signal: Tensor) -> Sent:
-    (x,) = step.inputs
-    dims = step["dim"]
-    dims = [dims] if isinstance(dims, int) else list(dims or range(x.ndim))
-    dims = {dim % x.ndim for dim in dims}
-    kept = [1 if i in dims else size for i, size in enumerate(x.shape)]
-    return [(x, signal.reshape(kept).expand(x.shape))]
-
-
-def _matrix(step: Step, signal: Tensor) -> Sent:
-    names = {"addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2")}
-    left, right = (step[name] for name in names.get(step.name, ("self", "mat2")))
-    (x,) = _one_input(step, "a product of two activations")
-    if step["alpha"] not in (None, 1) or (x is not left and x is not right):
-        raise ValueError(f"deconvnet cannot undo {step.name!r} with alpha or a bias")
-    if x is left:
-        return [(x, signal @ right.transpose(-1, -2))]
-    return [(x, left.transpose(-1, -2) @ signal)]
-
-
-def _one_input(step: Step, what: str) -> list[Tensor]:
-    if len(step.inputs) > 1:
-        raise ValueError(f"deconvnet cannot undo {what}")
-    return step.inputs
-
-
-def _add(step: Step, signal: Tensor) -> Sent:
-    return _add_signed(step, signal, 1)
-
-
-def _subtract(step: Step, signal: Tensor) -> Sent:
-    return _add_signed(step, signal, -1)
-
-
-def _add_signed(step: Step, signal: Tensor, sign: int) -> Sent:
-    """Summed where the addition broadcast; what is added can have a factor, `alpha`."""
-    sent, known = [], {id(x) for x in step.inputs}
-    factor = sign * (1 if step["alpha"] is None else step["alpha"])
-    for name, scale in (("self", 1), ("other", factor)):
-        if id(x := step[name]) in known:
-            part = signal if scale == 1 else signal * scale
-            sent.append((x, part.sum_to_size(x.shape)))
-    return sent
-
-
-def _multiply(step: Step, signal: Tensor) -> Sent:
-    (x,) = _one_input(step, "a product of two activations")
-    factor = step["other"] if x is step["self"] else step["self"]
-    return [(x, (signal * factor).sum_to_size(x.shape))]
-
-
-def _divide(step: Step, signal: Tensor) -> Sent:
-    (x,) = _one_input(step, "a division by an activation")
-    if x is not step["self"] or step["rounding_mode"]:
-        raise ValueError(
-            "deconvnet cannot undo a division by an activation, or one that is rounded"
-        )
-    return [(x, (signal / step["other"]).sum_to_size(x.shape))]
-
-
-def _reshape(step: Step, signal: Tensor) -> Sent:
-    return [(step.inputs[0], signal.reshape(step.inputs[0].shape))]
-
-
-def _moved_back(step: Step, parts: list[Tensor | None]) -> Sent:
-    """Where did each number come from? The step itself says it, made with numbered
-    places. There the signal goes back to; what was left out gets zero, what was
-    repeated the sum."""
-    some = next(part for part in parts if part is not None)
-    places, count = {}, 0
-    for x in step.inputs:
-        # exact up to 2 ** 53, and every step knows this type
-        numbered = torch.arange(count, count + x.numel(), dtype=torch.float64)
-        places[id(x)] = numbered.to(some.device).view(x.shape)
-        count += x.numel()
-    below = some.new_zeros(count + 1)
-    for origin, part in zip(moved(step, places, count), parts, strict=True):
-        if part is not None:
-            below.index_add_(0, origin.long().flatten(), part.flatten())
-    sizes = [x.numel() for x in step.inputs]
-    back = below[:count].split(sizes)
-    return [(x, one.view(x.shape)) for x, one in zip(step.inputs, back, strict=True)]
-
-
-DOWN: dict[str, Callable[[Step, Tensor], Sent]] = {
-    "convolution": _conv, **dict.fromkeys(BATCH_NORMS, _batch_norm),
-    # the rule: only positive evidence goes down
-    "relu": lambda step, signal: [(step.inputs[0], signal.clamp(min=0))],
-    "max_pool2d_with_indices": _max_pool, "adaptive_max_pool2d": _max_pool,
-    "avg_pool2d": _average, "_adaptive_avg_pool2d": _adaptive_average,
-    "mean": _mean, "sum": _sum, **dict.fromkeys(RESAMPLES, _resample),
-    **dict.fromkeys(["mm", "bmm", "addmm", "baddbmm"], _matrix),
-    "add": _add, "sub": _subtract, "mul": _multiply, "div": _divide,
-    "neg": lambda step, signal: [(step.inputs[0], -signal)],
-    **dict.fromkeys(RESHAPES, _reshape), **dict.fromkeys(CONSTANTS, lambda step, _: []),
-}  # fmt: skip

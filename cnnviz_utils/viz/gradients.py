@@ -17,9 +17,18 @@ from torch.autograd import Function
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from cnnviz_utils.base.hooks import capture
+from cnnviz_utils.base.hooks import capture, get_layer
 from cnnviz_utils.viz.bends import Bends
-from cnnviz_utils.viz.layers import Targets, check_images, choose_targets, looking
+from cnnviz_utils.viz.layers import (
+    Layer,
+    Targets,
+    answer,
+    check_images,
+    choose_targets,
+    find_layer,
+    looking,
+    scaled_gradient,
+)
 
 # what a ReLU passes down; gradient: what comes from above, positive: where its input
 # was positive
@@ -58,17 +67,24 @@ class ReLUsObey(TorchFunctionMode):
     pixels go through besides ReLUs is watched as well (`viz.bends`).
     """
 
-    def __init__(self, rule: str, pixels: Tensor) -> None:
+    def __init__(
+        self, rule: str, pixels: Tensor, until: nn.Module | None = None
+    ) -> None:
+        """until: the last layer of interest: what comes behind it is not reported."""
         super().__init__()
         if rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
         self.rule, self.relus, self.bends = rule, 0, Bends(pixels)
-        self.contexts = ExitStack()
+        self.until, self.contexts = until, ExitStack()
+        self.report: tuple[int, list[str]] | None = None
 
     def __enter__(self) -> "ReLUsObey":
         if "torch._dynamo" in sys.modules:
             # a compiled function shows none of its steps
             self.contexts.enter_context(torch.compiler.set_stance("force_eager"))
+        if self.until is not None:
+            handle = self.until.register_forward_hook(lambda *_: self._take_stock())
+            self.contexts.callback(handle.remove)
         if self.rule != "saliency":
             self.contexts.enter_context(self.bends)
         return super().__enter__()
@@ -99,15 +115,18 @@ class ReLUsObey(TorchFunctionMode):
         finally:
             self.bends.called = None
 
+    def _take_stock(self) -> None:
+        self.report = self.relus, sorted(self.bends.names)
+
     def warn(self, model: nn.Module) -> None:
         """One sentence where the rule does not reach everything, because then its name
         promises too much."""
-        others = ", ".join(sorted(self.bends.names))
-        if self.rule == "saliency" or (self.relus and not others):
+        relus, others = self.report or (self.relus, sorted(self.bends.names))
+        if self.rule == "saliency" or (relus and not others):
             return
-        what = (
-            f"{others} keep their ordinary gradient" if others else "no ReLU was seen"
-        )
+        keep = "keeps its" if len(others) == 1 else "keep their"
+        what = f"{', '.join(others)} {keep} ordinary gradient"
+        what = what if others else "no ReLU was seen"
         warnings.warn(
             f"rule {self.rule!r} is for ReLUs: in {type(model).__name__}, {what}",
             stacklevel=3,
@@ -138,18 +157,19 @@ def input_gradient(
         pixels = check_images(images).detach().requires_grad_()
         with torch.enable_grad(), ReLUsObey(rule, pixels) as mode:
             # a copy: the first layer may work in place
-            logits = model(pixels.clone())
+            logits, chosen = answer(model, pixels.clone(), targets)
         mode.warn(model)
-        start = torch.zeros_like(logits).scatter(
-            1, choose_targets(logits, targets)[:, None], 1
-        )
-        return _gradient(logits, start, pixels)
+        start = torch.zeros_like(logits).scatter(1, chosen[:, None], 1)
+        gradient = scaled_gradient(logits, start, pixels)
+        if gradient is None:
+            raise ValueError("the logits do not depend on the pixels")
+        return gradient
 
 
 def channel_gradient(
     model: nn.Module,
     images: Tensor,
-    layer: str,
+    layer: Layer = None,
     channels: Targets = None,
     rule: str = "deconvnet",
 ) -> Tensor:
@@ -163,28 +183,21 @@ def channel_gradient(
     """
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
+        name = find_layer(model, layer, images)
         with (
             torch.enable_grad(),
-            capture(model, [layer]) as maps,
-            ReLUsObey(rule, pixels) as mode,
+            capture(model, [name]) as maps,
+            ReLUsObey(rule, pixels, until=get_layer(model, name)) as mode,
         ):
             model(pixels.clone())
-        if layer not in maps:
-            raise ValueError(f"layer {layer!r} does not run in this forward pass")
-        if not maps[layer].requires_grad:
-            raise ValueError(f"layer {layer!r} does not depend on the pixels")
+        if name not in maps:
+            raise ValueError(f"layer {name!r} does not run in this forward pass")
         mode.warn(model)
-        return _gradient(
-            maps[layer], keep_strongest(maps[layer].detach(), channels), pixels
-        )
-
-
-def _gradient(output: Tensor, start: Tensor, pixels: Tensor) -> Tensor:
-    """`start` at the output, sent back to the pixels. autograd.grad, so that nothing is
-    deposited in any `.grad`; 16-bit gradients are scaled against underflow, and scaled
-    back in float32."""
-    scale = 1024.0 if pixels.dtype == torch.float16 else 1.0
-    return torch.autograd.grad(output, pixels, scale * start)[0].float() / scale
+        strongest = keep_strongest(maps[name].detach(), channels)
+        gradient = scaled_gradient(maps[name], strongest, pixels)
+        if gradient is None:
+            raise ValueError(f"layer {name!r} does not depend on the pixels")
+        return gradient
 
 
 def keep_strongest(maps: Tensor, channels: Targets = None) -> Tensor:

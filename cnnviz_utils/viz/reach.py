@@ -27,8 +27,8 @@ from cnnviz_utils.viz.operations import (
     resampling,
 )
 from cnnviz_utils.viz.tape import Recording, Step
+from cnnviz_utils.viz.windows import NOTHING, Edge, Window, each_axis
 
-NOTHING = float("inf")
 # one number in, one number out, though PyTorch does not mark them so
 POINTWISE = {"hardswish", "_prelu_kernel", "log_sigmoid_forward", "native_dropout"}
 # over some dimensions, `dim`: the output has one number for all of them ...
@@ -39,8 +39,9 @@ REDUCTIONS = {
 # ... or each of its numbers depends on all of them
 SHARES = {"_softmax", "_log_softmax", "_safe_softmax"}
 ATTENTION = {
-    "_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention",
-    "_scaled_dot_product_efficient_attention", "_scaled_dot_product_cudnn_attention",
+    "_scaled_dot_product_flash_attention_for_cpu",
+    "_scaled_dot_product_flash_attention", "_scaled_dot_product_efficient_attention",
+    "_scaled_dot_product_cudnn_attention",
 }  # fmt: skip
 ADAPTIVE = {
     "_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "adaptive_max_pool2d",
@@ -62,18 +63,6 @@ class Reach:
     stride: tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Edge:
-    """Which of the four borders: 0 top, 1 left, 2 bottom, 3 right. beyond: whether the
-    image goes on outside; limit: that border of the whole image; stride: of a map of
-    one place."""
-
-    which: int
-    beyond: bool
-    limit: int
-    stride: tuple[int, int]
-
-
 See = dict[int, Tensor]
 
 
@@ -86,8 +75,9 @@ def reach(recording: Recording, beyond: bool) -> Reach:
     Raises: ValueError: a step of which nothing is known.
     """
     high, wide = recording.pixels.shape[2:]
-    like = {"device": recording.pixels.device, "dtype": torch.float32}
-    rows, columns = torch.arange(high, **like)[:, None], torch.arange(wide, **like)
+    device = recording.pixels.device
+    rows = torch.arange(high, device=device, dtype=torch.float32)[:, None]
+    columns = torch.arange(wide, device=device, dtype=torch.float32)
     borders = [
         border.expand(recording.pixels.shape)
         for border in (rows, columns, -1 - rows, -1 - columns)
@@ -95,11 +85,11 @@ def reach(recording: Recording, beyond: bool) -> Reach:
     found = {id(recording.pixels): Reach(borders, (1, 1))}
     last = {id(x): i for i, step in enumerate(recording.steps) for x in step.inputs}
     for i, step in enumerate(recording.steps):
-        below = [found.get(id(x)) for x in step.inputs]
-        if None in below:
+        if not all(id(x) in found for x in step.inputs):
             raise ValueError(
-                f"no receptive field: unknown side result in {step.name!r}"
+                f"no receptive field: {step.name!r} takes an unknown side result"
             )
+        below = [found[id(x)] for x in step.inputs]
         rule, stride = _rule(step), _stride(step, below[0].stride)
         outputs = []
         for k, limit in enumerate((0, 0, -high, -wide)):
@@ -130,7 +120,7 @@ def _rule(step: Step) -> Callable[[Step, See, Edge], list[Tensor]]:
 def _stride(step: Step, stride: tuple[int, int]) -> tuple[int, int]:
     if step.name != "convolution" and step.name not in POOLS:
         return stride
-    steps = _each(step["stride"] or step["kernel_size"], 2)
+    steps = each_axis(step["stride"] or step["kernel_size"], 2)
     return stride[0] * steps[0], stride[1] * steps[1]
 
 
@@ -291,87 +281,6 @@ def _convolution(step: Step, see: See, edge: Edge) -> list[Tensor]:
         border = border.repeat_interleave(shape[1] // groups, 1)
     others = [see[id(x)].amin() for x in (weight, step["bias"]) if id(x) in see]
     return [_least([border, *others], shape) if others else border.expand(shape)]
-
-
-def _each(values: int | Sequence[int] | None, count: int, usual: int = 1) -> list[int]:
-    """One setting for each axis, however it was given."""
-    values = [values] if isinstance(values, int) else list(values or [usual])
-    return values * count if len(values) == 1 else values
-
-
-class Window:
-    """The kernel of a convolution or pooling: where it stands, and the outermost border
-    in it, that of a map of any number of axes."""
-
-    def __init__(
-        self, step: Step, places: Sequence[int], kernel: int | Sequence[int]
-    ) -> None:
-        self.places, count = list(places), len(places)
-        self.kernel = _each(kernel, count)
-        self.stride = _each(step["stride"] or self.kernel, count)
-        self.padding = _each(step["padding"], count, 0)
-        self.dilation = _each(step["dilation"], count)
-        self.pool = [F.max_pool1d, F.max_pool2d, F.max_pool3d][count - 1]
-
-    def slide(self, border: Tensor, edge: Edge) -> Tensor:
-        """Convolution and pooling."""
-        for axis, places in enumerate(self.places):
-            reach = (places - 1) * self.stride[axis] + self._extent(axis)
-            before = self.padding[axis]
-            after = reach - before - border.shape[axis + 2]
-            border = _continued(border, axis, before, after, edge)
-        return -self.pool(-border, self.kernel, self.stride, 0, self.dilation)
-
-    def spread(self, border: Tensor) -> Tensor:
-        """Transposed convolution: `stride` apart, nothing between, then a convolution
-        of stride 1."""
-        for axis, places in enumerate(self.places):
-            dim, stride = axis + 2, self.stride[axis]
-            extent = self._extent(axis)
-            shape = list(border.shape)
-            shape[dim] = (shape[dim] - 1) * stride + 1
-            apart = border.new_full(shape, NOTHING)
-            where = torch.arange(0, shape[dim], stride, device=border.device)
-            apart.index_copy_(dim, where, border)
-            before = extent - 1 - self.padding[axis]
-            after = places + extent - 1 - before - shape[dim]
-            border = _padded(apart, axis, before, after)
-        return -self.pool(-border, self.kernel, 1, 0, self.dilation)
-
-    def _extent(self, axis: int) -> int:
-        return (self.kernel[axis] - 1) * self.dilation[axis] + 1
-
-
-def _padded(border: Tensor, axis: int, before: int, after: int) -> Tensor:
-    """With places that see nothing, or fewer places where a number is negative."""
-    pads = [0, 0] * (border.ndim - 3 - axis) + [before, after]
-    return F.pad(border, pads, value=NOTHING)
-
-
-def _continued(
-    border: Tensor, axis: int, before: int, after: int, edge: Edge
-) -> Tensor:
-    """With padding. Where the image goes on, so does an even sequence of borders."""
-    dim, count = axis + 2, border.shape[axis + 2]
-    padded = _padded(border, axis, before, after)
-    if not edge.beyond or border.ndim != 4 or not border.numel():
-        return padded
-    if count > 1:
-        steps = border.diff(dim=dim)
-        distance = steps.flatten()[0]
-        if not torch.equal(steps, distance.expand(steps.shape)):
-            return padded
-    else:
-        along = edge.which % 2 == axis
-        distance = (edge.stride[axis] if along else 0) * (1 if edge.which < 2 else -1)
-    for places, first in ((before, 0), (after, before + count)):
-        if places > 0:
-            known = before if first == 0 else before + count - 1
-            away = torch.arange(first, first + places, device=border.device) - known
-            shape = [-1 if i == dim else 1 for i in range(4)]
-            values = padded.narrow(dim, known, 1) + (away * distance).view(shape)
-            padded.narrow(dim, first, places).copy_(values)
-    return padded
 
 
 RULES: dict[str, Callable[[Step, See, Edge], list[Tensor]]] = {

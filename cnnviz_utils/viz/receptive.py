@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.viz.layers import looking
+from cnnviz_utils.viz.layers import Layer, find_layer, looking
+from cnnviz_utils.viz.layouts import Size, read_maps
+from cnnviz_utils.viz.located import prefix_tokens
 from cnnviz_utils.viz.reach import reach
 from cnnviz_utils.viz.tape import record_steps
 
@@ -46,9 +48,18 @@ class Field:
 
 
 def receptive_field(
-    model: nn.Module, layer: str, size: tuple[int, int], channels: int = 3
+    model: nn.Module,
+    layer: Layer,
+    size: tuple[int, int],
+    channels: int = 3,
+    *,
+    layout: str = "channels_first",
+    grid: Size | None = None,
 ) -> Field:
     """The receptive field of a layer's places, for images of size (H, W).
+
+    layer: a name, a module, or None for `last_spatial_layer`; layout, grid: how it lays
+    its output out, as for `layer_gradients`. An output (1, C) is one place.
 
     How: the network runs once on a blank image and its steps are recorded. Then, in
     place of numbers, each step is given the four borders of what its inputs see, and
@@ -66,14 +77,30 @@ def receptive_field(
     blank = torch.zeros(
         1, channels, *size, dtype=parameter.dtype, device=parameter.device
     )
-    recording = record_steps(model, blank, layer)
     with looking(model):
-        seen = _by_place(reach(recording, beyond=False).borders)
+        name = find_layer(model, layer, blank, layout, grid)
+        recording = record_steps(model, blank, name)
+        prefix = prefix_tokens(model)
+
+        def by_place(borders: list[Tensor]) -> Tensor:
+            """Top, left, bottom, right of what each place sees, (h, w, 4)."""
+            if borders[0].ndim != 2:
+                borders = [
+                    read_maps(border, blank, layout, name, grid, prefix)
+                    for border in borders
+                ]
+            top, left, bottom, right = (
+                border.amin((0, 1)) if border.ndim == 4 else border.amin().view(1, 1)
+                for border in borders
+            )
+            return torch.stack([top, left, -bottom, -right], -1)
+
+        seen = by_place(reach(recording, beyond=False).borders)
         endless = reach(recording, beyond=True)
-        windows = _by_place(endless.borders)
-    image = tuple(size)
+        windows = by_place(endless.borders)
+    image = (size[0], size[1])
     if not torch.isfinite(seen).any():
-        raise ValueError(f"layer {layer!r} does not depend on the pixels")
+        raise ValueError(f"layer {name!r} does not depend on the pixels")
     regular = _regular(windows, endless.stride)
     if regular:
         return Field(*regular, image, seen.nan_to_num(0, 0, 0).long())
@@ -81,17 +108,6 @@ def receptive_field(
     seen = torch.where(torch.isfinite(seen).all(-1, keepdim=True), seen, 0).long()
     sizes = (seen[..., 2:] - seen[..., :2]).flatten(0, 1).amax(0).tolist()
     return Field(tuple(sizes), (0, 0), (0, 0), image, seen)
-
-
-def _by_place(borders: list[Tensor]) -> Tensor:
-    """Top, left, bottom, right of what each place of (1, C, h, w) or (1, C) sees, (h,
-    w, 4)."""
-    outermost = [
-        border.flatten(0, 1).amin(0) if border.ndim == 4 else border.amin().view(1, 1)
-        for border in borders
-    ]
-    top, left, bottom, right = outermost
-    return torch.stack([top, left, -bottom, -right], -1)
 
 
 def _regular(
@@ -106,7 +122,6 @@ def _regular(
         float(windows[1, 0, 0] - windows[0, 0, 0]) if h > 1 else stride[0],
         float(windows[0, 1, 1] - windows[0, 0, 1]) if w > 1 else stride[1],
     )
-    start = windows[0, 0, :2]
     rows, columns = (
         torch.arange(n, dtype=windows.dtype, device=windows.device) for n in (h, w)
     )
@@ -115,5 +130,6 @@ def _regular(
     expected[..., 1::2] += (columns * distance[1])[None, :, None]
     if not torch.equal(expected, windows) or min(distance) <= 0:
         return None
-    size = (windows[0, 0, 2:] - start).int().tolist()
-    return tuple(size), tuple(map(int, distance)), tuple(start.int().tolist())
+    top, left, bottom, right = windows[0, 0].int().tolist()
+    step = (int(distance[0]), int(distance[1]))
+    return (bottom - top, right - left), step, (top, left)

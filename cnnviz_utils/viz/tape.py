@@ -8,6 +8,7 @@ out writing in place: `x[:, :2] = y` becomes a step that makes a new x of x and 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ from torch.func import functionalize
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from cnnviz_utils.base.hooks import get_layer
-from cnnviz_utils.viz.layers import check_images, looking
+from cnnviz_utils.base.hooks import get_layer, one_tensor
+from cnnviz_utils.viz.layers import Layer, check_images, find_layer, looking
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class Step:
         the places where they were
     """
 
-    function: Callable
+    function: Any
     args: tuple
     kwargs: dict
     inputs: list[Tensor]
@@ -41,7 +42,7 @@ class Step:
         """ "convolution", "relu", "add", ..."""
         return operation_name(self.function)
 
-    def __getitem__(self, name: str) -> object:
+    def __getitem__(self, name: str) -> Any:
         """An argument by its name in PyTorch's declaration, however it was passed; None
         if there is none of that name."""
         for i, argument in enumerate(self.function._schema.arguments):
@@ -58,8 +59,8 @@ class Step:
         return tree_leaves(self.function(*args, **kwargs))
 
 
-def operation_name(function: Callable) -> str:
-    """ "relu" of `torch.ops.aten.relu_.default`: in place or not makes no difference."""
+def operation_name(function: Any) -> str:
+    """ "relu" of `torch.ops.aten.relu_.default`: in place or not is all the same."""
     return function._schema.name.partition("::")[2].rstrip("_")
 
 
@@ -121,29 +122,27 @@ class Recording:
     top: int
 
 
-def record_steps(model: nn.Module, images: Tensor, layer: str) -> Recording:
+def record_steps(model: nn.Module, images: Tensor, layer: Layer) -> Recording:
     """Run the network on images (N, 3, H, W) in evaluation mode without gradients, and
     keep the way up to a layer. A module that runs twice counts with its last output.
 
-    Raises: ValueError: the layer does not run, gives no tensor, or does not depend on
-        the pixels, or a step cannot be recorded.
+    Raises: ValueError: the layer does not run, gives no tensor or several, or does not
+        depend on the pixels, or a step cannot be recorded.
     """
     last = {}
     with looking(model):
         # the first layer may work in place
         pixels = check_images(images).detach().clone()
+        name = find_layer(model, layer, pixels)
         tape = Tape(pixels)
 
         def note(_module, _inputs, output):
-            if not isinstance(output, Tensor):
-                raise ValueError(
-                    f"layer {layer!r} gives {type(output).__name__}, not maps"
-                )
+            _, tensor = one_tensor(output, name)
             before = len(tape.steps)
-            output.clone()  # a step of its own: the output as it is now
+            tensor.clone()  # a step of its own: the output as it is now
             last.update(steps=len(tape.steps), depends=len(tape.steps) > before)
 
-        handle = get_layer(model, layer).register_forward_hook(note)
+        handle = get_layer(model, name).register_forward_hook(note)
         try:
             with tape:
                 tape.run(model)
@@ -151,10 +150,10 @@ def record_steps(model: nn.Module, images: Tensor, layer: str) -> Recording:
             handle.remove()
     if not last:
         raise ValueError(
-            f"layer {layer!r} does not run in a forward pass of this network"
+            f"layer {name!r} does not run in a forward pass of this network"
         )
     if not last["depends"]:
-        raise ValueError(f"layer {layer!r} does not depend on the pixels")
+        raise ValueError(f"layer {name!r} does not depend on the pixels")
     steps = tape.steps[: last["steps"]]
     maps = steps[-1].outputs[0]
     return Recording(pixels, steps, maps, id(maps))

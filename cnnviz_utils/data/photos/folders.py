@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.data.cache import new_array
+from cnnviz_utils.data.sets import ImageSet, Rows, hash_rows
 
 IMAGE_ENDINGS = {
     ".jpg",
@@ -61,13 +62,14 @@ def open_image(path: str | Path) -> Image.Image:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be read as an image ({type(error).__name__}): replace or remove it"
+            f"{path} cannot be read as an image ({type(error).__name__}): "
+            "replace or remove it"
         ) from None
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """S2's rule: the shorter side to size * 256 / 224, then the middle size x size
-    pixels."""
+    """Resize the shorter side to size * 256 / 224 pixels, then cut out the middle size
+    x size pixels, as networks for ImageNet are usually tested."""
     resample = (
         Image.Resampling.NEAREST if image.mode == "1" else Image.Resampling.BILINEAR
     )
@@ -154,10 +156,16 @@ def decode(
     """
     if broken not in ("refuse", "skip"):
         raise ValueError(f'broken is "refuse" or "skip", not {broken!r}')
-    stamp = hashlib.sha256(f"{DECODER}|{size}|{outline is not None}".encode())
+    # of the files: their place, and the times that a copy over them cannot keep
+    stamp = hashlib.sha256(
+        f"{DECODER}|{size}|{outline is not None}|{root.resolve()}".encode(
+            errors="surrogateescape"
+        )
+    )
     for name in files:
-        status = (root / name).stat()
-        stamp.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        is_now = (root / name).stat()
+        facts = (is_now.st_size, is_now.st_mtime_ns, is_now.st_ctime_ns, is_now.st_ino)
+        stamp.update(f"{name}|{facts}\n".encode(errors="surrogateescape"))
     key = stamp.hexdigest()[:12]
     arrays, good = cached(
         cache_root() / f"photos-{size}-{key}",
@@ -175,13 +183,12 @@ def decode(
             stacklevel=2,
         )
     data = ImageSet(
-        images=arrays["images"],
+        images=Rows(arrays["images"], hashes=np.array(arrays["hashes"])),
         labels=torch.tensor(labels),
         classes=tuple(classes),
         parts=arrays.get("parts"),
         has_mask=arrays.get("has_mask"),
         paths=tuple(files),
-        fingerprint=key,
     )
     return data.subset(np.flatnonzero(good)) if bad else data
 
@@ -194,21 +201,9 @@ def _read_decoded(folder: Path) -> tuple[dict[str, np.ndarray], list[bool]]:
 def _decode_all(
     folder: Path, root: Path, files: Sequence[str], size: int, outline
 ) -> None:
-    images = np.lib.format.open_memmap(
-        folder / "images.npy",
-        mode="w+",
-        dtype=np.uint8,
-        shape=(len(files), 3, size, size),
-    )
+    images = new_array(folder / "images.npy", (len(files), 3, size, size))
     parts = (
-        np.lib.format.open_memmap(
-            folder / "parts.npy",
-            mode="w+",
-            dtype=np.uint8,
-            shape=(len(files), size, size),
-        )
-        if outline
-        else None
+        new_array(folder / "parts.npy", (len(files), size, size)) if outline else None
     )
     has_mask, good = np.zeros(len(files), bool), [True] * len(files)
 
@@ -220,7 +215,7 @@ def _decode_all(
             return
         images[i] = np.asarray(fit_square(photo, size)).transpose(2, 0, 1)
         polygon = outline(files[i]) if outline else None
-        if polygon is not None:
+        if polygon is not None and parts is not None:
             mask = Image.new("L", photo.size)
             ImageDraw.Draw(mask).polygon([tuple(p) for p in polygon.T], fill=255)
             parts[i], has_mask[i] = np.asarray(fit_square(mask, size)) >= 128, True
@@ -234,8 +229,9 @@ def _decode_all(
         warnings.simplefilter("ignore")
         list(pool.map(one, range(len(files))))
     images.flush()
+    np.save(folder / "hashes.npy", hash_rows(images))
     (folder / "good.json").write_text(json.dumps(good))
-    if outline:
+    if parts is not None:
         parts.flush()
         np.save(folder / "has_mask.npy", has_mask)
 

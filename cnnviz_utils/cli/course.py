@@ -1,0 +1,198 @@
+"""The commands about lessons: run, lessons, execute, html, copy, lab."""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnviz_utils.cli.words import fail, pairs
+
+PARAMETER_HELP = "A parameter's name and value, e.g. -p seed 3; may be repeated."
+
+
+def run(
+    lesson: Annotated[
+        list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="A file of profiles/.")] = "quick",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("-p", "--parameter", metavar="NAME VALUE", help=PARAMETER_HELP),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Where pages go; by default reports/, or reports/PROFILE."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "-j",
+            "--jobs",
+            min=1,
+            help="Lessons at a time; by default as many as "
+            "there are cores, at most 4, one for each 3 GB of memory; "
+            "on a GPU one.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        int, typer.Option(min=1, help="Seconds that one cell may take.")
+    ] = 1800,
+) -> None:
+    """Run lessons and write their pages, metrics and an index."""
+    from cnnviz_utils.base.paths import CHECKOUT
+    from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.course.lessons import all_lessons, choose, plan
+
+    try:
+        lessons = all_lessons()
+        chosen = choose(lesson or [], lessons)
+        settings = plan(chosen, profile, pairs(parameter), lessons)
+    except UsageError as error:
+        fail(error, 2)
+    import torch
+
+    from cnnviz_utils.course.index import write_index
+    from cnnviz_utils.course.run import LessonFailed
+    from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
+
+    out = out or (CHECKOUT or Path.cwd()) / "reports" / (
+        "" if profile == "quick" else profile
+    )
+    jobs, threads = share_out(
+        len(chosen),
+        torch.get_num_threads(),
+        memory_gb(),
+        jobs,
+        torch.cuda.is_available(),
+    )
+    started, failed, broken, progress = time.time(), [], 0, Progress()
+    try:
+        for one, done in run_lessons(
+            chosen, settings, out, profile, timeout, jobs, threads, progress
+        ):
+            if isinstance(done, LessonFailed):
+                progress.say(f"  FAILED {done}", error=True)
+                failed.append(one.name)
+                continue
+            held = sum(claim["holds"] for claim in done.claims)
+            progress.say(
+                f"{one.name}: {held} of {len(done.claims)} claims hold, "
+                f"{done.seconds:.0f} s"
+            )
+            for claim in done.claims:
+                if not claim["holds"]:
+                    progress.say(
+                        f"  does not hold: {claim['claim']} ({claim['evidence']})"
+                    )
+            broken += len(done.claims) - held
+    except KeyboardInterrupt:
+        write_index(out)
+        fail("interrupted; what was finished is kept", 130)
+    index, ran, seconds = (
+        write_index(out),
+        len(chosen) - len(failed),
+        time.time() - started,
+    )
+    typer.echo(f"{index}: {ran} of {len(chosen)} lessons ran, {seconds:.0f} s")
+    if failed:
+        fail(f"did not run to the end: {', '.join(sorted(failed))}", 3)
+    if broken and profile == "quick":
+        fail(f"{broken} claims do not hold", 1)
+
+
+def lessons() -> None:
+    """List the lessons and their parameters."""
+    from cnnviz_utils.course.lessons import all_lessons
+
+    for lesson in all_lessons().values():
+        typer.echo(f"{lesson.name}\n  {lesson.title}")
+        for p in lesson.parameters.values():
+            typer.echo(f"    {p.name}: {p.kind} = {p.value!r}  {p.meaning}")
+
+
+def execute(
+    lesson: Annotated[
+        list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")
+    ] = None,
+) -> None:
+    """For authors: run lessons in place and store their outputs.
+
+    The lessons run with their own parameters; their metadata is cleaned.
+    """
+    from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.course.lessons import all_lessons, choose
+    from cnnviz_utils.course.run import LessonFailed, execute_in_place
+    from cnnviz_utils.course.together import Progress
+
+    progress = Progress()
+    try:
+        for one in choose(lesson or [], all_lessons()):
+            progress.start(one)
+            execute_in_place(one, progress=lambda text, one=one: progress(one, text))
+            progress.end(one)
+    except UsageError as error:
+        fail(error, 2)
+    except LessonFailed as error:
+        fail(error, 3)
+
+
+def to_html(
+    files: Annotated[
+        list[Path], typer.Argument(help="Executed notebooks, or folders of them.")
+    ],
+    limit: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one notebook may take.")
+    ] = 60,
+) -> None:
+    """Turn any notebook into a self-contained page without scripts.
+
+    Everything that could run is taken out. A folder gets an index as well.
+    """
+    from cnnviz_utils.course.convert import convert_files, convert_folder
+
+    wrong = 0
+    folders = [file for file in files if file.is_dir()]
+    single = [file for file in files if not file.is_dir()]
+    for pages in (
+        convert_files(single, limit),
+        *(convert_folder(folder, limit) for folder in folders),
+    ):
+        for page in pages:
+            wrong += bool(page.problem)
+            if page.problem:
+                typer.echo(f"cnnviz: {page.problem}", err=True)
+            else:
+                typer.echo(page.path)
+    if wrong:
+        raise typer.Exit(2)
+
+
+def copy(folder: Path) -> None:
+    """Copy the lessons into a folder of your own."""
+    from cnnviz_utils.base.paths import course_root
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for source in sorted((course_root() / "notebooks").glob("[0-9]*.ipynb")):
+        if (folder / source.name).exists():
+            fail(
+                f"{folder / source.name} is already there and stays as it is: "
+                "choose another folder",
+                2,
+            )
+        shutil.copy(source, folder)
+    typer.echo(f"{folder}: jupyter lab {folder}")
+
+
+def lab() -> None:
+    """Open JupyterLab on the lessons."""
+    import os
+
+    from cnnviz_utils.base.paths import CHECKOUT
+
+    folder = CHECKOUT / "notebooks" if CHECKOUT else Path.cwd()
+    if not list(folder.glob("[0-9]*.ipynb")):
+        fail(f"there are no lessons in {folder}: `cnnviz copy DIR` puts them there", 2)
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
