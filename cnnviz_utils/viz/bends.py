@@ -55,22 +55,21 @@ class Bends(TorchDispatchMode):
         on_the_way = [x for x in tensors if _memory(x) in self.memory]
         output = function(*args, **kwargs)
         made = {_memory(x) for x in tree_leaves(output) if isinstance(x, Tensor)}
-        if on_the_way:
-            self.memory |= made
-            # what a step in place or `out=` writes into
-            self.memory.update(
-                _memory(value)
-                for argument, value in zip(
-                    function._schema.arguments, args, strict=False
-                )
-                if isinstance(value, Tensor)
-                and argument.alias_info is not None
-                and argument.alias_info.is_write
-            )
+        # what a step in place or `out=` writes into
+        written = {
+            _memory(value)
+            for argument, value in zip(function._schema.arguments, args, strict=False)
+            if isinstance(value, Tensor)
+            and argument.alias_info is not None
+            and argument.alias_info.is_write
+        }
+        shape_only = operation_name(function) in CONSTANTS and not written
+        if on_the_way and not shape_only:
+            self.memory |= made | written
             if not self.ruled:
                 self._judge(function, args, kwargs, on_the_way)
-        elif not (made & {_memory(x) for x in tensors}):
-            # new memory at an old address
+        elif not made & {_memory(x) for x in tensors}:
+            # new memory, perhaps at an old address
             self.memory -= made
         return output
 

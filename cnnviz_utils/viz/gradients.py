@@ -67,10 +67,8 @@ class ReLUsObey(TorchFunctionMode):
     pixels go through besides ReLUs is watched as well (`viz.bends`).
     """
 
-    def __init__(
-        self, rule: str, pixels: Tensor, until: nn.Module | None = None
-    ) -> None:
-        """until: the last layer of interest: what comes behind it is not reported."""
+    def __init__(self, rule: str, pixels: Tensor, until: nn.Module) -> None:
+        """until: the last module of interest: what comes behind it is not reported."""
         super().__init__()
         if rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
@@ -82,9 +80,8 @@ class ReLUsObey(TorchFunctionMode):
         if "torch._dynamo" in sys.modules:
             # a compiled function shows none of its steps
             self.contexts.enter_context(torch.compiler.set_stance("force_eager"))
-        if self.until is not None:
-            handle = self.until.register_forward_hook(lambda *_: self._take_stock())
-            self.contexts.callback(handle.remove)
+        handle = self.until.register_forward_hook(self._take_stock)
+        self.contexts.callback(handle.remove)
         if self.rule != "saliency":
             self.contexts.enter_context(self.bends)
         return super().__enter__()
@@ -115,7 +112,7 @@ class ReLUsObey(TorchFunctionMode):
         finally:
             self.bends.called = None
 
-    def _take_stock(self) -> None:
+    def _take_stock(self, *_hooked: object) -> None:
         self.report = self.relus, sorted(self.bends.names)
 
     def warn(self, model: nn.Module) -> None:
@@ -155,7 +152,7 @@ def input_gradient(
     """
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
-        with torch.enable_grad(), ReLUsObey(rule, pixels) as mode:
+        with torch.enable_grad(), ReLUsObey(rule, pixels, until=model) as mode:
             # a copy: the first layer may work in place
             logits, chosen = answer(model, pixels.clone(), targets)
         mode.warn(model)
