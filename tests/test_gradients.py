@@ -171,7 +171,7 @@ def warned(model, images, **settings):
     (lambda x: x.tanh(), "tanh"), (F.hardsigmoid, "hardsigmoid"), (lambda x: F.threshold(x, 0.1, 0), "threshold"),
     (lambda x: F.glu(torch.cat([x, x], 1), 1), "glu"), (lambda x: (x + 1).clamp_min_(1.1), "clamp_min"),
     (lambda x: x * (x > 0.1), "gt, mul of two activations"), (lambda x: x * x.mean((2, 3), True), "mul of two activations"),
-    (lambda x: torch.where(x > 0.1, x, 0.0), "gt, where of two activations"), (F.relu6, "relu6"), (nn.PReLU(), "prelu"),
+    (lambda x: torch.where(x > 0.1, x, 0.0), "gt, where"), (F.relu6, "relu6"), (nn.PReLU(), "prelu"),
     (torch.square, "square"), (lambda x: x**2, "pow"), (lambda x: torch.maximum(x, -x), "maximum"), (F.logsigmoid, "log_sigmoid"),
     (lambda x: x.softmax(1), "softmax"), (lambda x: F.layer_norm(x, x.shape[1:]), "layer_norm"), (F.softsign, "softsign"),
     (nn.InstanceNorm2d(4), "a normalisation with the maps' own mean"), (lambda x: x.sort(1).values, "sort"),

@@ -1,6 +1,8 @@
 """Which steps of a network are not linear: told from what its operations are known to
 be, not from a list of activation functions."""
 
+from typing import Any
+
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -25,11 +27,14 @@ MAXIMA = {
     "max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d",
     "max_pool1d", "amax", "max",
 }  # fmt: skip
-# of one argument, if the others do not depend on the image
-PRODUCTS = {
-    "mul", "mm", "bmm", "addmm", "baddbmm", "mv", "dot", "addcmul", "convolution",
-    "mkldnn_convolution", "cudnn_convolution", "where", "masked_fill", "lerp",
-}  # fmt: skip
+# linear as long as only one of these arguments depends on the image
+FACTORS = {
+    **dict.fromkeys(["mul", "mm", "bmm", "mv", "dot"], (0, 1)),
+    **dict.fromkeys(["addmm", "baddbmm", "addmv", "addcmul"], (1, 2)),
+    **dict.fromkeys(["convolution", "mkldnn_convolution", "cudnn_convolution"], (0, 1)),
+}
+# linear as long as this one does not
+DECIDES = {"div": 1, "where": 0, "masked_fill": 1, "lerp": 2}
 LINEAR = MOVES | RESHAPES | CONSTANTS | RESAMPLES | SUMS | MAXIMA
 
 
@@ -67,13 +72,20 @@ class Bends(TorchDispatchMode):
         if on_the_way and not shape_only:
             self.memory |= made | written
             if not self.ruled:
-                self._judge(function, args, kwargs, on_the_way)
+                self._judge(function, args, kwargs)
         elif not made & {_memory(x) for x in tensors}:
             # new memory, perhaps at an old address
             self.memory -= made
         return output
 
-    def _judge(self, function, args, kwargs, on_the_way: list[Tensor]) -> None:
+    def _depends(self, args: tuple, i: int) -> bool:
+        return (
+            i < len(args)
+            and isinstance(args[i], Tensor)
+            and _memory(args[i]) in self.memory
+        )
+
+    def _judge(self, function: Any, args: tuple, kwargs: dict) -> None:
         name = operation_name(function)
         if name in LINEAR and str(function) not in ("aten.view.dtype",):
             return
@@ -84,12 +96,14 @@ class Bends(TorchDispatchMode):
             if not settings.get("training", False):
                 return
             label = "a normalisation with the maps' own mean"
-        elif name in PRODUCTS or (name == "div" and on_the_way[0] is args[0]):
-            rounded = kwargs.get("rounding_mode")
-            if len(on_the_way) == 1 and not rounded:
+        elif name in FACTORS:
+            if sum(self._depends(args, i) for i in FACTORS[name]) < 2:
                 return
-            if label == name and not rounded:
-                label = f"{name} of two activations"
+            label = f"{name} of two activations" if label == name else label
+        elif name in DECIDES:
+            rounded = kwargs.get("rounding_mode") is not None
+            if not rounded and not self._depends(args, DECIDES[name]):
+                return
         self.names[label] = None
 
 

@@ -20,6 +20,7 @@ MOVES = {
     "stack", "split", "split_with_sizes", "unsafe_split", "unsafe_split_with_sizes",
     "unbind", "chunk", "flip", "roll", "rot90", "index", "index_select",
     "slice_scatter", "select_scatter", "diagonal", "diagonal_scatter", "copy", "unfold",
+    "as_strided",
     "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d",
     "replication_pad2d", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     "native_channel_shuffle", "im2col", "upsample_nearest1d", "upsample_nearest2d",
@@ -68,6 +69,8 @@ def moved(step: Step, stand_ins: dict[int, Tensor], blank: float) -> list[Tensor
         return [stand_ins[id(step.inputs[0])].reshape(step.outputs[0].shape)]
     if step.name == "copy":
         return [exchange(step["src"]).expand(step.outputs[0].shape)]
+    if step.name == "as_strided":
+        return [_at_strides(step, exchange(step["self"]), blank)]
     if step.name == "constant_pad_nd":
         return [F.pad(exchange(step["self"]), step["pad"], value=blank)]
     if step.name == "im2col":
@@ -78,6 +81,17 @@ def moved(step: Step, stand_ins: dict[int, Tensor], blank: float) -> list[Tensor
         )
         return [F.unfold(padded, kernel, dilation, 0, stride)]
     return step.again(exchange)
+
+
+def _at_strides(step: Step, tensor: Tensor, blank: float) -> Tensor:
+    """`as_strided` speaks of places in memory: laid out as the step's own input was."""
+    shape, strides = step["self"].shape, step["self"].stride()
+    last = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
+    memory = tensor.new_full((last + 1,), blank)
+    memory.as_strided(shape, strides).copy_(tensor)
+    offset = step["storage_offset"]
+    start = 0 if offset is None else offset - step["self"].storage_offset()
+    return memory.as_strided(step["size"], step["stride"], start)
 
 
 def is_view_of_type(step: Step) -> bool:

@@ -64,6 +64,10 @@ def operation_name(function: Any) -> str:
     return function._schema.name.partition("::")[2].rstrip("_")
 
 
+class StepError(ValueError):
+    """A network computes with something that is no operation of PyTorch's."""
+
+
 class Tape(TorchDispatchMode):
     """`with Tape(pixels) as tape: tape.run(model)`: every operation that the pixels go
     through, in order. A tensor is known by its `id`, which is its own as long as the
@@ -90,7 +94,7 @@ class Tape(TorchDispatchMode):
         """A forward pass. Attention is computed step by step, not by PyTorch's short
         cut for inference, which is one operation.
 
-        Raises: ValueError: a step of the network cannot be recorded.
+        Raises: StepError: a step of the network cannot be recorded.
         """
 
         def forward(pixels: Tensor) -> None:
@@ -103,7 +107,7 @@ class Tape(TorchDispatchMode):
         except RuntimeError as error:
             if "setup_context" not in str(error):
                 raise
-            raise ValueError(
+            raise StepError(
                 f"{type(model).__name__} computes with an autograd.Function of its "
                 "own, whose steps cannot be recorded: write it with PyTorch's functions"
             ) from error
