@@ -85,6 +85,13 @@ class Tape(TorchDispatchMode):
             if isinstance(part, Tensor) and id(part) in self.known
         ]
         if inputs:
+            # `as_strided_` writes no numbers
+            if function._schema.is_mutable and operation_name(function) != "as_strided":
+                raise StepError(
+                    f"{function._schema.name.partition('::')[2]!r} writes in place "
+                    "inside another operation of PyTorch's (circular padding does), "
+                    "which cannot be followed"
+                )
             outputs = [x for x in tree_leaves(output) if isinstance(x, Tensor)]
             self.steps.append(Step(function, args, kwargs or {}, inputs, outputs))
             self.known.update(map(id, outputs))
