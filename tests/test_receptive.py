@@ -61,7 +61,7 @@ def check(model, size, layer, places):
     for y, x in places(*maps):
         top, left, bottom, right = field.box(y, x)
         a, b, c, d = field.seen[y, x].tolist()
-        assert top <= a and left <= b and bottom >= c and right >= d and 0 <= top and bottom <= size
+        assert top <= a and left <= b and bottom >= c and right >= d and top >= 0 and bottom <= size
     return field
 
 

@@ -19,6 +19,7 @@ from cnnviz_utils.viz.operations import (
     resampling,
 )
 from cnnviz_utils.viz.tape import Step
+from cnnviz_utils.viz.windows import each_axis
 
 # (an input of the step, the signal that goes down to it)
 Sent = list[tuple[Tensor, Tensor]]
@@ -71,10 +72,11 @@ def transposed_conv(
 
 
 def _conv(step: Step, signal: Tensor) -> Sent:
-    (x,) = step.inputs
+    weights = "a convolution whose weights the image decides"
+    (x,) = _one_input(step, weights)
     weight = step["weight"]
     if x is not step["input"]:
-        raise ValueError("deconvnet cannot undo a convolution with an image's weights")
+        raise ValueError(f"deconvnet cannot undo {weights}")
     names = ("stride", "padding", "dilation", "groups")
     settings = {name: step[name] for name in names}
     if step["transposed"]:  # turned around, it is a convolution
@@ -115,26 +117,32 @@ def _adaptive_average(step: Step, signal: Tensor) -> Sent:
 
 
 def _average(step: Step, signal: Tensor) -> Sent:
-    """Average pooling is a convolution of each channel with an even filter. What the
-    padding takes part in is divided by fewer where it is left out of the count."""
-    (x,), kernel = step.inputs, list(step["kernel_size"])
-    kernel = kernel * 2 if len(kernel) == 1 else kernel
-    stride, padding = list(step["stride"]) or kernel, step["padding"]
-    if step["ceil_mode"] or step["divisor_override"]:
-        raise ValueError(
-            "deconvnet cannot undo average pooling with ceil_mode or a divisor of its "
-            "own"
+    """Average pooling: each value is shared out evenly among its window. Windows at the
+    border can hold fewer numbers than the others (`count_include_pad`, `ceil_mode`)."""
+    (x,) = step.inputs
+    kernel, stride, (down, right) = (
+        each_axis(step[name] or usual, 2)
+        for name, usual in (
+            ("kernel_size", 1),
+            ("stride", step["kernel_size"]),
+            ("padding", 0),
         )
-    count = kernel[0] * kernel[1]
-    if not step["count_include_pad"]:
-        inside = F.avg_pool2d(
-            signal.new_ones(1, 1, *x.shape[2:]), kernel, stride, padding
+    )
+    (high, wide), (h, w) = x.shape[2:], signal.shape[2:]
+    if step["divisor_override"] is not None:
+        signal = signal / step["divisor_override"]
+    else:
+        inside = F.pad(
+            signal.new_ones(1, 1, high, wide),
+            [right, right, down, down],
+            value=float(step["count_include_pad"]),
         )
-        signal = signal / inside
-    even = signal.new_full((x.shape[1], 1, *kernel), 1 / count)
-    return [
-        (x, transposed_conv(signal, even, x.shape[2:], stride, padding, 1, x.shape[1]))
-    ]
+        counts = F.avg_pool2d(inside, kernel, stride, 0, True, divisor_override=1)
+        signal = signal / counts[..., :h, :w]
+    ones = signal.new_ones(x.shape[1], 1, *kernel)
+    spread = F.conv_transpose2d(signal, ones, None, stride, groups=x.shape[1])
+    below, beside = high + down - spread.shape[2], wide + right - spread.shape[3]
+    return [(x, F.pad(spread, [-right, beside, -down, below]))]
 
 
 def _resample(step: Step, signal: Tensor) -> Sent:
@@ -181,6 +189,11 @@ def _add(step: Step, signal: Tensor) -> Sent:
 
 def _subtract(step: Step, signal: Tensor) -> Sent:
     return _add_signed(step, signal, -1)
+
+
+def _subtract_from(step: Step, signal: Tensor) -> Sent:
+    (x,) = _one_input(step, "a difference the wrong way round")
+    return [(x, (signal * -step["alpha"]).sum_to_size(x.shape))]
 
 
 def _add_signed(step: Step, signal: Tensor, sign: int) -> Sent:
@@ -241,7 +254,8 @@ DOWN: Mapping[str, Callable[[Step, Tensor], Sent]] = {
     "avg_pool2d": _average, "_adaptive_avg_pool2d": _adaptive_average,
     "mean": _mean, "sum": _sum, **dict.fromkeys(RESAMPLES, _resample),
     **dict.fromkeys(["mm", "bmm", "addmm", "baddbmm"], _matrix),
-    "add": _add, "sub": _subtract, "mul": _multiply, "div": _divide,
+    "add": _add, "sub": _subtract, "rsub": _subtract_from,
+    "mul": _multiply, "div": _divide,
     "neg": lambda step, signal: [(step.inputs[0], -signal)],
     **dict.fromkeys(RESHAPES, _reshape), **dict.fromkeys(CONSTANTS, lambda step, _: []),
 }  # fmt: skip
