@@ -7,6 +7,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from zoo import OTHERS, RELU_NETWORKS, build, deep_layer, size_of
 
+from cnnviz_utils.models.build import build_model
 from cnnviz_utils.viz.receptive import receptive_field
 
 QUICK = ["squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5", "mobilenet_v3_small", "timm/resnet10t", "timm/regnetx_002", "timm/lcnet_035",
@@ -71,6 +72,16 @@ def test_networks_of_others(name):
     size = size_of(model, name)
     images = torch.rand(1, 3, size, size, dtype=torch.double)
     check(model, size, deep_layer(model, images), lambda h, w: [(h // 2, w // 2), (0, w - 1)])
+
+
+@pytest.mark.parametrize(("name", "layer", "size"), [
+    ("small_alexnet", "features.6", 96), ("small_vgg", "features.9", 96), ("small_googlenet", "inception2", 128),
+    ("small_mobilenet", "block4", 128), ("small_resnet", "stage2", 128),
+])  # fmt: skip
+def test_our_own_networks(name, layer, size):
+    model = build_model(name, 3, size=size).double().eval()
+    field = check(model, size, layer, lambda h, w: [(h // 2, w // 2), (0, w - 1)])
+    assert field.size[0] < size and list(field.box(5, 5)) == field.seen[5, 5].tolist()
 
 
 class Then(nn.Module):
