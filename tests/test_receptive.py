@@ -174,6 +174,12 @@ def test_a_map_of_one_place_still_has_its_size():
     assert small.size == large.size == (23, 23) and small.seen.tolist() == [[[0, 0, 4, 4]]]
 
 
+@pytest.mark.parametrize("end", [nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.Flatten(), nn.Linear(4 * 49, 2)), nn.Conv2d(4, 2, 7)])
+def test_one_place_that_sees_all(end):
+    field = receptive_field(nn.Sequential(nn.Conv2d(3, 4, 3), end), "1", (9, 9))
+    assert (field.size, field.stride, field.start, field.box(0, 0)) == ((9, 9), (0, 0), (0, 0), (0, 0, 9, 9))
+
+
 def test_layouts():
     class Last(nn.Sequential):
         def forward(self, x):

@@ -130,8 +130,6 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
 
     Not counted: additions alone, products with one factor a number (BatchNorm, gates),
     interpolation, pooling, Fourier transforms.
-
-    Raises: ValueError: the network cannot run on an image of this size.
     """
     import pandas as pd
 

@@ -101,7 +101,7 @@ def receptive_field(
     image = (size[0], size[1])
     if not torch.isfinite(seen).any():
         raise ValueError(f"layer {name!r} does not depend on the pixels")
-    regular = _regular(windows, endless.stride)
+    regular = _regular(windows, endless.stride, image)
     if regular:
         return Field(*regular, image, seen.nan_to_num(0, 0, 0).long())
     # a place that sees nothing: an empty window
@@ -111,13 +111,17 @@ def receptive_field(
 
 
 def _regular(
-    windows: Tensor, stride: tuple[int, int]
+    windows: Tensor, stride: tuple[int, int], image: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int]] | None:
     """(size, stride, start) where every place's window is of one size and they stand at
     one distance; None otherwise."""
-    if not torch.isfinite(windows).all():
-        return None
     h, w = windows.shape[:2]
+    whole = windows.new_tensor([0, 0, *image])
+    # one place that sees the whole image, as behind global pooling, has no stride
+    if not torch.isfinite(windows).all() or (
+        h == w == 1 and windows.equal(whole.expand_as(windows))
+    ):
+        return None
     distance = (
         float(windows[1, 0, 0] - windows[0, 0, 0]) if h > 1 else stride[0],
         float(windows[0, 1, 1] - windows[0, 0, 1]) if w > 1 else stride[1],
