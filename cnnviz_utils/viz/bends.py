@@ -13,8 +13,9 @@ from cnnviz_utils.viz.operations import (
     MOVES,
     RESAMPLES,
     RESHAPES,
+    depends_on_batch,
 )
-from cnnviz_utils.viz.tape import operation_name
+from cnnviz_utils.viz.tape import Step, operation_name
 
 # of all of their arguments together
 SUMS = {
@@ -91,9 +92,7 @@ class Bends(TorchDispatchMode):
             return
         label = (self.called or name).strip("_")
         if name in BATCH_NORMS:
-            named = dict(zip(function._schema.arguments, args, strict=False))
-            settings = {argument.name: value for argument, value in named.items()}
-            if not settings.get("training", False):
+            if not depends_on_batch(Step(function, args, kwargs, [], [])):
                 return
             label = "a normalisation with the maps' own mean"
         elif name in FACTORS:

@@ -100,8 +100,9 @@ def is_view_of_type(step: Step) -> bool:
 
 
 def depends_on_batch(step: Step) -> bool:
-    """A BatchNorm that takes its mean and deviation from the maps themselves."""
-    return step["training"] is True or step["running_mean"] is None
+    """Whether a BatchNorm takes its mean and deviation from the maps themselves."""
+    updates = "with_update" in step.name
+    return updates or step["training"] is True or step["running_mean"] is None
 
 
 def resampling(step: Step) -> list[Tensor]:
