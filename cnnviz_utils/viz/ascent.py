@@ -4,8 +4,8 @@ image, and transforms between.
 A gradient ascends the objective. Left alone it finds noise, because a network answers
 to patterns that no image contains. Each prior takes some of that away: writing the
 image as waves with natural strengths and colours, moving, turning and scaling it a
-little before each look, smoothness. The largest prior is the network itself
-(`viz.robust`).
+little before each look, smoothness. The strongest prior is a robust network
+(`training.adversary`).
 
 Olah, Mordvintsev and Schubert 2017, Feature visualization; Simonyan et al. 2014;
 Mahendran and Vedaldi 2015 (total variation); Engstrom et al. 2019 and Santurkar et al.
@@ -24,7 +24,7 @@ from cnnviz_utils.viz.layers import Layer, Targets, answer, find_layer, picked
 from cnnviz_utils.viz.layouts import read_maps
 from cnnviz_utils.viz.transforms import moved
 
-# images (N, 3, H, W) in [0, 1] -> one number an image (N,), to be made large
+# images (N, 3, H, W) in [0, 1] -> one number for each image (N,), to be made large
 Objective = Callable[[Tensor], Tensor]
 
 # How the colours of photos go together: `colour_matrix` of 1500 photos of Caltech-101
@@ -62,17 +62,15 @@ class Recipe:
     l2: float = 0.0
 
 
-PLAIN = Recipe(
-    parametrisation="pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0
-)
+PLAIN = Recipe("pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0)
 
 
 def class_score(
     model: nn.Module, targets: Targets, *, softmax: bool = True
 ) -> Objective:
-    """A class, or one an image: its log-probability, or (`softmax=False`) its logit.
-    The logit can grow by what other classes have too; the log-probability only by what
-    sets the class apart, and it ends when it is certain.
+    """The log-probability of a class (one for all images, or one for each), or its
+    logit (`softmax=False`). A logit also grows with features that other classes share;
+    a log-probability only with what sets the class apart, and it cannot exceed 0.
 
     Objectives are functions and can be added: `lambda images: one(images) +
         another(images)`.
@@ -89,7 +87,7 @@ def class_score(
 def channel_score(
     model: nn.Module, layer: Layer, channels: int | Sequence[int]
 ) -> Objective:
-    """The mean of one channel of a layer, the same for all images or one an image."""
+    """The mean of a layer's channel: one channel for all images, or one for each."""
     return lambda images: _channel(model, images, layer, channels).flatten(1).mean(1)
 
 
@@ -99,8 +97,8 @@ def neuron_score(
     channels: int | Sequence[int],
     place: tuple[int, int] | None = None,
 ) -> Objective:
-    """One place (row, column) of one channel of a layer, the same for all images or a
-    channel an image; None: the place in the middle."""
+    """A layer's channel at one place (row, column), by default in the middle: one
+    channel for all images, or one for each."""
 
     def score(images: Tensor) -> Tensor:
         maps = _channel(model, images, layer, channels)
