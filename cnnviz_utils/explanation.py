@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from cnnviz_utils.base.settings import UsageError, check_name
 from cnnviz_utils.data.photos.folders import load_images
-from cnnviz_utils.models.build import BY_HAND, TORCHVISION, build_model
+from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.efficientnet import SIZES
 from cnnviz_utils.models.saved import ENDINGS, load_model
 from cnnviz_utils.viz import cams
@@ -97,15 +97,20 @@ def explain(
 def _network(model: str | Path | nn.Module) -> tuple[nn.Module, str]:
     """The network, and what to call it."""
     if isinstance(model, nn.Module):
-        return model, getattr(model, "built", {}).get("network", type(model).__name__)
-    if Path(model).suffix in (*ENDINGS, ".pth"):
-        loaded = load_model(model)
-        return loaded, loaded.built["network"]
-    check_name("network", model, [*BY_HAND, *TORCHVISION])
-    return build_model(str(model), weights="imagenet").eval(), str(model)
+        network = model
+    elif Path(model).suffix in (*ENDINGS, ".pth"):
+        network = load_model(model)
+    else:
+        network = build_model(str(model), weights="imagenet").eval()
+    return network, _built(network).get("network", type(network).__name__)
 
 
 def _side(model: nn.Module) -> int:
-    built = getattr(model, "built", {})
-    usual = SIZES.get(built.get("network"), (1, 1, USUAL_SIZE))[2]
-    return built.get("size") or usual
+    built = _built(model)
+    name = built.get("network")
+    return built.get("size") or (SIZES[name][2] if name in SIZES else USUAL_SIZE)
+
+
+def _built(model: nn.Module) -> dict[str, Any]:
+    """What `build_model` made it of, {} for other networks."""
+    return vars(model).get("built", {})
