@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cnnviz_utils.base.settings import UsageError, check_name
 from cnnviz_utils.data.photos.folders import load_images
-from cnnviz_utils.models.build import build_model
+from cnnviz_utils.models.build import BY_HAND, TORCHVISION, build_model
 from cnnviz_utils.models.efficientnet import SIZES
 from cnnviz_utils.models.saved import ENDINGS, load_model
 from cnnviz_utils.viz import cams
@@ -96,21 +96,20 @@ def explain(
 
 def _network(model: str | Path | nn.Module) -> tuple[nn.Module, str]:
     """The network, and what to call it."""
+    if not isinstance(model, nn.Module) and Path(model).suffix in (*ENDINGS, ".pth"):
+        model = load_model(model)
     if isinstance(model, nn.Module):
-        network = model
-    elif Path(model).suffix in (*ENDINGS, ".pth"):
-        network = load_model(model)
-    else:
-        network = build_model(str(model), weights="imagenet").eval()
-    return network, _built(network).get("network", type(network).__name__)
-
-
-def _side(model: nn.Module) -> int:
-    built = _built(model)
-    name = built.get("network")
-    return built.get("size") or (SIZES[name][2] if name in SIZES else USUAL_SIZE)
+        return model, _built(model).get("network", type(model).__name__)
+    check_name("network", model, [*BY_HAND, *TORCHVISION])
+    return build_model(str(model), weights="imagenet").eval(), str(model)
 
 
 def _built(model: nn.Module) -> dict[str, Any]:
-    """What `build_model` made it of, {} for other networks."""
-    return vars(model).get("built", {})
+    """How `build_model` made a network; empty for other networks."""
+    return getattr(model, "built", {})
+
+
+def _side(model: nn.Module) -> int:
+    network = _built(model).get("network")
+    usual = SIZES[network][2] if network in SIZES else USUAL_SIZE
+    return _built(model).get("size") or usual
