@@ -30,7 +30,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "course": ["Claim", "claim", "record", "say"],
         "data": ["load_data", "load_images"],
-        "models": ["build_model"],
+        "data.photos.bundled": ["photos"],
+        "explanation": ["explain"],
+        "models": ["build_model", "load_model", "save_model"],
         "plot": ["explore", "overlay", "show_images"],
         "training": ["TrainConfig", "borrowed", "fit", "predict"],
         "viz": [
@@ -42,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "grad_cam_plus_plus",
             "guided_grad_cam",
             "input_gradient",
+            "last_spatial_layer",
             "layer_cam",
             "receptive_field",
         ],

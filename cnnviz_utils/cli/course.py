@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cnnviz_utils.cli.words import fail
+from cnnviz_utils.cli.words import fail, pairs
 
 PARAMETER_HELP = "A parameter's name and value, e.g. -p seed 3; may be repeated."
 
@@ -50,9 +50,7 @@ def run(
     try:
         lessons = all_lessons()
         chosen = choose(lesson or [], lessons)
-        settings = plan(
-            chosen, profile, dict(p.split("=", 1) for p in parameter or []), lessons
-        )
+        settings = plan(chosen, profile, pairs(parameter), lessons)
     except UsageError as error:
         fail(error, 2)
     warm_up()
@@ -122,8 +120,10 @@ def execute(
         list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")
     ] = None,
 ) -> None:
-    """For authors: run lessons in place, with their own parameters, and store their
-    outputs with clean metadata."""
+    """For authors: run lessons in place and store their outputs.
+
+    The lessons run with their own parameters; their metadata is cleaned.
+    """
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.course.lessons import all_lessons, choose
     from cnnviz_utils.course.run import LessonFailed, execute_in_place
@@ -149,8 +149,10 @@ def to_html(
         float, typer.Option(min=0.1, help="Seconds that one notebook may take.")
     ] = 60,
 ) -> None:
-    """Turn any notebook into a page that stands alone; scripts and everything else that
-    could run are taken out. A folder gets an index as well."""
+    """Turn any notebook into a self-contained page without scripts.
+
+    Everything that could run is taken out. A folder gets an index as well.
+    """
     from cnnviz_utils.course.convert import convert_files, convert_folder
 
     wrong = 0

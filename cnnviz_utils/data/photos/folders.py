@@ -221,7 +221,7 @@ def _decode_all(
             return
         images[i] = np.asarray(fit_square(photo, size)).transpose(2, 0, 1)
         polygon = outline(files[i]) if outline else None
-        if polygon is not None:
+        if polygon is not None and parts is not None:
             mask = Image.new("L", photo.size)
             ImageDraw.Draw(mask).polygon([tuple(p) for p in polygon.T], fill=255)
             parts[i], has_mask[i] = np.asarray(fit_square(mask, size)) >= 128, True
@@ -236,7 +236,7 @@ def _decode_all(
         list(pool.map(one, range(len(files))))
     images.flush()
     (folder / "good.json").write_text(json.dumps(good))
-    if outline:
+    if parts is not None:
         parts.flush()
         np.save(folder / "has_mask.npy", has_mask)
 
