@@ -56,7 +56,7 @@ def run(
     warm_up()
     import torch
 
-    from cnnviz_utils.course.report import write_index
+    from cnnviz_utils.course.index import write_index
     from cnnviz_utils.course.run import LessonFailed
     from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
 

@@ -93,8 +93,8 @@ def link_pages(folder: Path, entries: list[Entry]) -> None:
             next_title=after.title if after else "",
         )
         text = path.read_text(encoding="utf-8")
-        # ours stand outside the notebook's part, whose class names differ
-        linked = LINKS.sub(lambda found, new=links: found[1] + new + found[2], text)
+        # only ours match: no <nav> of a notebook gets onto a page
+        linked = LINKS.sub(rf"\1{links.replace(chr(92), chr(92) * 2)}\2", text)
         if linked != text:
             write_whole(path, linked)
 
