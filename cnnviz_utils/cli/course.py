@@ -45,7 +45,6 @@ def run(
     from cnnviz_utils.base.paths import CHECKOUT
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.course.lessons import all_lessons, choose, plan
-    from cnnviz_utils.course.process import warm_up
 
     try:
         lessons = all_lessons()
@@ -53,7 +52,6 @@ def run(
         settings = plan(chosen, profile, pairs(parameter), lessons)
     except UsageError as error:
         fail(error, 2)
-    warm_up()
     import torch
 
     from cnnviz_utils.course.index import write_index
