@@ -8,7 +8,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "augment": ["Augment", "fixed_views"],
         "loaders": ["batches", "class_weights", "load_data"],
-        "photos.folders": ["load_images", "open_image"],
+        "photos.folders": ["load_images"],
+        "photos.layouts": ["describe"],
+        "photos.reading": ["open_image"],
         "sets": ["ImageSet", "Splits"],
         "splits": [
             "Audit",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from cnnviz_utils.base.paths import data_root
 from cnnviz_utils.base.settings import check_name
-from cnnviz_utils.data.photos.folders import class_files, open_image
+from cnnviz_utils.data.photos.folders import class_files
+from cnnviz_utils.data.photos.reading import open_image
 
 # name -> (folders that may hold it, the class folders' place in them, images, classes,
 # how to get it)
