@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from numbers import Number
 
-from IPython.display import publish_display_data
+from IPython.display import Markdown, publish_display_data
 
 RECORD = "application/vnd.cnnviz.record+json"
 
@@ -72,6 +72,11 @@ def plain(value):
     raise TypeError(
         f"a metric is a number, a text, or lists and dicts of them, not {type(value).__name__}"
     )
+
+
+def say(*sentences: str) -> Markdown:
+    """Sentences with numbers in them, as one paragraph in Markdown below the cell."""
+    return Markdown(" ".join(sentences))
 
 
 def record(lesson: str, metrics: dict, claims: Sequence[Claim] | None = None) -> None:

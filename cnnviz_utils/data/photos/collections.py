@@ -21,20 +21,20 @@ def find(root: Path, *places: str) -> Path:
         if (root / place).is_dir():
             return root / place
     raise FileNotFoundError(
-        f"{root / places[0]} is not there: `cnnviz data` says how to get it, and CNNVIZ_DATA or "
-        "the parameter root says where to look"
+        f"{root / places[0]} is not there: `cnnviz data` says how to get it, "
+        "and CNNVIZ_DATA or the parameter root says where to look"
     )
 
 
 def caltech101(
-    root: Path, size: int, seed: int, split: str = "s2", broken: str = "refuse"
+    root: Path, size: int, seed: int, split: str = "published", broken: str = "refuse"
 ) -> Splits:
     """Caltech-101 without its background class.
 
-    split: "s2": the published test list; half of the train list drawn for validation
-        (2,892 and 2,892).
-    "stratified": the same, but the half is drawn class by class. "own": 60/20/20 of all
-    images, class by class.
+    split: "published": the published lists train.txt and test.txt; half of the train
+        list, drawn at random, becomes the validation set (2,892 and 2,892 images).
+        "stratified": the same, with the half drawn class by class.
+        "own": 60/20/20 of all images, class by class.
     """
     base = find(root, "caltech101")
     classes, files = class_files(
@@ -54,15 +54,16 @@ def caltech101(
         return cut(
             "caltech101", data, stratified_split(data.labels, (0.6, 0.2, 0.2), seed)
         )
-    if split not in ("s2", "stratified"):
+    if split not in ("published", "stratified"):
         raise ValueError(
-            f'caltech101 is split "s2", "stratified" or "own", not {split!r}'
+            f'caltech101 is split "published", "stratified" or "own", not {split!r}'
         )
     lists = {}
     for part in ("train", "test"):
         if not (base / f"{part}.txt").is_file():
             raise FileNotFoundError(
-                f"{base / part}.txt, the published split, is not there; split='own' does without"
+                f"{base / part}.txt, the published split, is not there; "
+                "split='own' does without"
             )
         lines = (base / f"{part}.txt").read_text().split()
         lists[part] = [
@@ -70,7 +71,7 @@ def caltech101(
         ]
     at = list_split(data.paths, lists)
     learn = at["train"]
-    if split == "s2":
+    if split == "published":
         order = np.random.default_rng(seed).permutation(learn)
         train, valid = (
             np.sort(order[: len(order) // 2]),
@@ -93,8 +94,8 @@ def realms(
     name: str,
     broken: str,
 ) -> Splits:
-    """S0's task: 27 classes in three realms; 20 % test, then 20 % of the rest
-    validation, class by class."""
+    """The three-realms project's task: 27 classes in three realms. 20 % are the test
+    set, and 20 % of the rest the validation set, both drawn class by class."""
     base = find(root, *places)
     _, files = class_files(base)
     realm = {
@@ -125,8 +126,8 @@ def realms(
 def caltech101_realms(
     root: Path, size: int, seed: int, broken: str = "refuse"
 ) -> Splits:
-    """S0's task on Caltech-101's photos: butterfly to rooster, Leopards to rhino, bass
-    to starfish."""
+    """The three-realms project's task on photos of Caltech-101: nine classes a realm,
+    those of REALMS_101."""
     return realms(
         root,
         size,
@@ -141,7 +142,8 @@ def caltech101_realms(
 def caltech256_realms(
     root: Path, size: int, seed: int, broken: str = "refuse"
 ) -> Splits:
-    """S0's task on the 27 classes of Caltech-256 that it used."""
+    """The three-realms project's task on the classes of Caltech-256 that it used, those
+    of REALMS_256."""
     return realms(
         root,
         size,
@@ -160,8 +162,8 @@ def caltech256(root: Path, size: int, seed: int, broken: str = "refuse") -> Spli
 
 
 def tinyimagenet30(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
-    """S3's 30 classes: 450 + 50 of the train folder a class for training and
-    validation, the val folder as the test."""
+    """The Tiny ImageNet assignment's 30 classes. Of the train folder 450 images a class
+    are for training and 50 for validation; the val folder is the test set."""
     base = find(root, "tinyimagenet30")
     return folder(base, size, seed, valid=0.1, broken=broken, name="tinyimagenet30")
 

@@ -19,7 +19,7 @@ from cnnviz_utils.data.photos.layouts import Layout
 from cnnviz_utils.data.photos.listing import shown, why_no_file
 from cnnviz_utils.data.photos.mask_files import coco_polygons, read_json, sources
 from cnnviz_utils.data.photos.reading import (
-    Photo,
+    CutPhoto,
     check_pixels,
     exif_orientation,
     fit_square,
@@ -65,7 +65,7 @@ class Masks:
         known.update(repr(sorted(self.coco.items())).encode())
         return known.digest()
 
-    def square(self, name: str, photo: Photo) -> np.ndarray | None:
+    def square(self, name: str, photo: CutPhoto) -> np.ndarray | None:
         """The mask of a photo, cut as the photo is: bool (size, size); None if it has
         none, or none of the object is in the cut.
 
@@ -83,7 +83,7 @@ class Masks:
         whole = np.any([cut for cut in cuts if cut is not None] or [[False]], axis=0)
         return whole if whole.any() else None
 
-    def _cut(self, path: Path, photo: Photo, size: int) -> np.ndarray | None:
+    def _cut(self, path: Path, photo: CutPhoto, size: int) -> np.ndarray | None:
         if reason := why_no_file(path):
             raise ValueError(f"{shown(str(path))}, a mask, cannot be read ({reason})")
         if path.suffix.lower() == ".mat":
@@ -165,7 +165,7 @@ def _drawn(outlines: Iterable[np.ndarray], canvas: tuple[int, int]) -> Image.Ima
     return mask
 
 
-def _fitted(mask: Image.Image, photo: Photo, size: int, where: str) -> np.ndarray:
+def _fitted(mask: Image.Image, photo: CutPhoto, size: int, where: str) -> np.ndarray:
     """A mask of the whole photo, as stored or upright, at any scale -> its cut."""
     wide, high = photo.upright
     near = lambda a, b: abs(a[0] * b[1] - a[1] * b[0]) <= 0.02 * a[0] * b[1] + max(a)
@@ -201,7 +201,7 @@ def _image(path: Path) -> Image.Image:
         return turned(mask, exif_orientation(image))
 
 
-def _labelme(path: Path, photo: Photo) -> Image.Image | None:
+def _labelme(path: Path, photo: CutPhoto) -> Image.Image | None:
     content, where = read_json(path), shown(str(path))
     if not isinstance(content, dict) or not isinstance(content.get("shapes"), list):
         return None  # JSON of another kind
@@ -227,7 +227,7 @@ def _labelme(path: Path, photo: Photo) -> Image.Image | None:
     return _drawn(outlines, canvas) if outlines else None
 
 
-def _canvas(wide: object, high: object, photo: Photo) -> tuple[int, int]:
+def _canvas(wide: object, high: object, photo: CutPhoto) -> tuple[int, int]:
     fits = isinstance(wide, int) and isinstance(high, int) and wide > 0 and high > 0
     if not fits:
         return photo.upright
@@ -236,7 +236,7 @@ def _canvas(wide: object, high: object, photo: Photo) -> tuple[int, int]:
 
 
 def _coco(
-    segments: Sequence, canvas: tuple[int, int], photo: Photo, where: str
+    segments: Sequence, canvas: tuple[int, int], photo: CutPhoto, where: str
 ) -> Image.Image:
     """COCO's segmentations: lists of x, y, x, y, ..., or run lengths as numbers."""
     canvas = _canvas(*canvas, photo)

@@ -30,7 +30,7 @@ _one_big_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
-class Photo:
+class CutPhoto:
     """A photo cut to a square.
 
     pixels: uint8 (size, size, 3), upright
@@ -65,7 +65,7 @@ def open_image(path: str | Path) -> Image.Image:
         return turned(flat, exif_orientation(image))
 
 
-def read_square(path: str | Path, size: int) -> Photo:
+def read_square(path: str | Path, size: int) -> CutPhoto:
     """A photo cut to size x size as `fit_square` does it, without holding all of it in
     RGB.
 
@@ -86,7 +86,7 @@ def read_square(path: str | Path, size: int) -> Photo:
             image.load()
             square = fit_square(_flat(image, _levels(image)), size)
         upright = turned(square, orientation).convert("RGB")
-        return Photo(np.asarray(upright), stored, orientation)
+        return CutPhoto(np.asarray(upright), stored, orientation)
 
 
 def turned(image: Image.Image, orientation: int) -> Image.Image:
@@ -96,8 +96,8 @@ def turned(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def middle(width: float, height: float) -> tuple[float, float, float, float]:
-    """The square in the middle (left, top, right, bottom): S2's rule, the shorter side
-    to 256, of that the middle 224."""
+    """The square in the middle (left, top, right, bottom), 224/256 of the shorter side
+    wide, as networks for ImageNet are usually tested."""
     half = min(width, height) * 224 / 256 / 2
     return (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)
 
