@@ -88,7 +88,7 @@ def recognise(folder: str | Path) -> Layout:
         raise FileNotFoundError(f"{shown(str(root))} is not a folder")
     found = [path.relative_to(root).parts for path in photos_in(root)]
     files, masks = set_apart(root, found)
-    notes = [f"{len(masks)} image files are masks of photos."] if masks else []
+    notes = [f"{len(masks)} of the image files are masks."] if masks else []
     if not files:
         raise _refusal(root, found, "holds no photos")
     prefix, files = _descend(files, (), notes)
@@ -103,11 +103,15 @@ def recognise(folder: str | Path) -> Layout:
     else:
         parts = {"all": _by_folder(groups)}
         if loose := sum(len(file) == depth + 1 for file in files):
-            notes.append(f"{loose} photos beside the class folders are left out.")
+            notes.append(f"{_many(loose, 'photo')} beside the class folders left out.")
     return _layout(root, found, prefix, parts, masks, notes)
 
 
 # ------------------------------------------------------- looking at a list of files
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def _groups(files: Iterable[File], depth: int) -> dict[str, list[File]]:
@@ -130,7 +134,7 @@ def _descend(
             break
         if loose:
             notes.append(
-                f"{loose} photos beside the folder {shown(name)} are left out."
+                f"{_many(loose, 'photo')} beside the folder {shown(name)} left out."
             )
         files, prefix = inside, (*prefix, name)
     return prefix, files
@@ -222,7 +226,9 @@ def _by_name(
         )
     )
     if not beside or not all(named) or len({m[1] for m in named}) < 2:
-        raise _refusal(root, found, f"holds {len(files)} photos, but no class folders")
+        raise _refusal(
+            root, found, f"holds {_many(len(files), 'photo')}, but no class folders"
+        )
     notes.append("The classes are the beginnings of the files' names.")
     return [(file, match[1]) for file, match in zip(files, named, strict=True)]
 
@@ -285,13 +291,13 @@ def _layout(
 def _refusal(root: Path, found: Sequence[File], what: str) -> UsageError:
     """The sentence: what is wrong, what was seen, what is expected."""
     seen = [
-        f"{shown(folder.name)} ({sum(f[0] == folder.name for f in found)} photos"
-        + (f", {k} folders)" if (k := len(subfolders(folder))) else ")")
+        f"{shown(folder.name)} ("
+        + _many(sum(f[0] == folder.name for f in found), "photo")
+        + (f", {_many(k, 'folder')})" if (k := len(subfolders(folder))) else ")")
         for folder in subfolders(root)
     ]
-    loose = sum(len(file) == 1 for file in found)
-    if loose:
-        seen.append(f"{loose} photos directly in it")
+    if loose := sum(len(file) == 1 for file in found):
+        seen.append(f"{_many(loose, 'photo')} directly in it")
     more = f" and {len(seen) - 8} more" if len(seen) > 8 else ""
     return UsageError(
         f"{shown(str(root))} {what}. Seen: {', '.join(seen[:8]) or 'nothing'}{more}. "

@@ -1,5 +1,5 @@
-"""Three realms: which classes of Caltech-101 and Caltech-256 live on land, in water or in
-the air."""
+"""Three realms: which classes of Caltech-101 and Caltech-256 live on land, in water or
+in the air."""
 
 # The three-realms project's classes, in Caltech-101 and in Caltech-256. A turtle and an
 # iris stand in "air", a bat and a frog in "land": that is how the source had it, and
