@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from odd_files import draw, draw_all
-from PIL import Image, ImageDraw
+from PIL import Image
 from scipy.io import savemat
 
 from cnnviz_utils.data.loaders import load_data
@@ -59,7 +59,7 @@ def mat(path, corner=(4, 14, 8, 16), contour=None):
 
 
 def labelme(path, shapes=None, **more):
-    shapes = shapes or [{"label": "a", "shape_type": "polygon", "points": BOX[:3] + [BOX[0]]},
+    shapes = shapes or [{"label": "a", "shape_type": "polygon", "points": [*BOX[:3], BOX[0]]},
                         {"label": "b", "points": [BOX[0], BOX[2], BOX[3]]}, {"shape_type": "point", "points": [[1, 1]]}]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"shapes": shapes, "imageWidth": 24, "imageHeight": 18} | more))

@@ -1,5 +1,5 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
-data and weights, `sweep` the one that replays a table.
+data and weights, `get` the one that downloads, `sweep` the one that replays a table.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from cnnviz_utils.cli import course, data, sweep
+from cnnviz_utils.cli import course, data, get, sweep
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 app.command()(course.run)
 app.command()(course.lessons)
 app.command()(data.data)
+app.command()(get.get)
 app.command()(data.pretrain)
 app.command()(course.execute)
 app.command(name="html")(course.to_html)

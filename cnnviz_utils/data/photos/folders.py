@@ -1,7 +1,6 @@
 """Photos from local files, decoded once and kept in the cache. Nothing is ever
 downloaded."""
 
-import errno
 import hashlib
 import json
 import os
@@ -16,9 +15,10 @@ import torch
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.data.photos.download import FULL
 from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
 from cnnviz_utils.data.photos.masks import Masks
-from cnnviz_utils.data.photos.reading import quiet, read_square
+from cnnviz_utils.data.photos.reading import cores, quiet, read_square
 from cnnviz_utils.data.sets import ImageSet, digest
 
 # changes when the same file would give other pixels
@@ -138,9 +138,10 @@ def _report(problems: list, broken: str, what: tuple[str, str], kind: str) -> No
     some += " ..." if len(problems) > 5 else ""
     many = len(problems) > 1
     if broken == "refuse":
+        files, them = ("files", "them") if many else ("file", "it")
         raise ValueError(
-            f"{len(problems)} {'files' if many else 'file'} {what[many]}: {some}. Remove "
-            f"{'them' if many else 'it'}, or say broken='skip'"
+            f"{len(problems)} {files} {what[many]}: {some}. Remove {them}, or say "
+            "broken='skip'"
         )
     warnings.warn(f"left out {len(problems)} {kind}: {some}", stacklevel=3)
 
@@ -192,7 +193,7 @@ def _decode_all(
             parts[i], has_mask[i] = mask, True
 
     # Pillow decodes outside the interpreter's lock
-    with quiet(), ThreadPoolExecutor(_cores()) as pool:
+    with quiet(), ThreadPoolExecutor(cores()) as pool:
         list(pool.map(one, range(len(files))))
     known = hashlib.sha256()
     for array in (images, parts, has_mask):
@@ -211,27 +212,21 @@ def _decode_all(
     (folder / "contents.json").write_text(json.dumps(contents))
 
 
-def _cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 2
-
-
 def reserved(path: Path, shape: tuple[int, ...]) -> np.memmap:
     """A new .npy file of bytes as a memory map, its room on the disk taken beforehand:
     writing into a map on a full disk ends a process without a word.
 
     Raises OSError if there is not enough room.
     """
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    length = path.stat().st_size
+    length = int(np.prod(shape))
     try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        length = path.stat().st_size
         with path.open("r+b") as stream:
             try:
                 os.posix_fallocate(stream.fileno(), 0, length)
             except (AttributeError, OSError) as error:
-                if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                if getattr(error, "errno", None) in FULL:
                     raise
                 # a system or a disk that cannot reserve: write the zeros
                 stream.seek(start := length - array.nbytes)
@@ -240,6 +235,8 @@ def reserved(path: Path, shape: tuple[int, ...]) -> np.memmap:
                 stream.flush()
                 os.fsync(stream.fileno())
     except OSError as error:
+        if error.errno not in FULL:
+            raise
         raise OSError(
             error.errno,
             f"no room for {length / 1e6:,.0f} MB of decoded photos ({error.strerror}): "

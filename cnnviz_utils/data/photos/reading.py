@@ -1,6 +1,7 @@
 """One photo from its file: any kind that Pillow reads, upright, in RGB, and in bounded
 memory whatever its size."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -148,6 +149,13 @@ def unreadable(path: Path, reason: str) -> ValueError:
     )
     error.reason = reason
     return error
+
+
+def cores() -> int:
+    """How many cores this process may use: so many photos are read at a time."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 2
 
 
 @contextmanager
