@@ -40,10 +40,10 @@ def get(
         if one not in missing:
             typer.echo(f"{one.name}: already here, {one.file(root).parent}")
             continue
-        typer.echo(
-            f"{one.name}: {one.what}\n  {one.size / 1e6:,.0f} MB from {one.url}\n"
-            f"  to {one.file(root).parent / one.place if one.folders else one.file(root)}"
-        )
+        file = one.file(root)
+        typer.echo(f"{one.name}: {one.what}")
+        typer.echo(f"  {one.size / 1e6:,.0f} MB from {one.url}")
+        typer.echo(f"  to {file.parent / one.place if one.folders else file}")
     if not missing:
         return
     if not yes and not typer.confirm("Download?", default=False):
@@ -65,7 +65,7 @@ class _Bar:
 
     def __init__(self, name: str):
         self.name, self.started, self.first, self.tenth = name, time.time(), None, 0
-        self.watched = sys.stderr.isatty()
+        self.watched, self.drawn = sys.stderr.isatty(), 0.0
 
     def __call__(self, done: int, total: int) -> None:
         self.first = done if self.first is None else self.first
@@ -73,6 +73,9 @@ class _Bar:
         speed = (done - self.first) / 1e6 / max(1e-3, time.time() - self.started)
         text = f"{self.name} {share:4.0%} of {total / 1e6:,.0f} MB, {speed:.1f} MB/s"
         if self.watched:
+            if done < total and time.time() < self.drawn + 0.1:
+                return
+            self.drawn = time.time()
             wide = max(10, shutil.get_terminal_size().columns - len(text) - 5)
             bar = "#" * round(share * wide)
             typer.echo(f"\r{text} [{bar:{wide}}]", err=True, nl=done >= total)

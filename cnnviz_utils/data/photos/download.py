@@ -10,6 +10,7 @@ from filelock import FileLock
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PATIENCE = 4  # tries in a row that bring nothing
 MOST_TRIES = 100  # in all, however little each brings
+BLOCK = 1 << 15  # bytes: what a cut can lose
 
 
 class DownloadError(OSError):
@@ -56,8 +57,8 @@ def download(
         if target.exists():
             if not has_checksum(target, checksum):
                 raise DownloadError(
-                    f"{target} is there, but is another file than {url} (its checksum "
-                    f"is not {checksum}): move it away"
+                    f"{target} is there, but is another file than {url} (its "
+                    f"checksum is not {checksum}): move it away"
                 )
             return
         before = part.stat().st_size if part.exists() else 0
@@ -69,8 +70,8 @@ def download(
             seen = _hash(part, "sha256")
             part.unlink()
             raise DownloadError(
-                f"what {url} gave is not the file that was meant: its sha256 is {seen}, "
-                f"and {checksum} was expected. It was thrown away; try again, {hint}"
+                f"what {url} gave is not the file that was meant: its sha256 is {seen} "
+                f"where {checksum} was expected. It was thrown away; try again, {hint}"
             )
         part.replace(target)
 
@@ -153,16 +154,17 @@ def _pull(
             span = answer.headers.get("Content-Range", "")
             goes_on = answer.status_code == 206 and span.startswith(f"bytes {start}-")
             done = start if goes_on else 0  # a server that can't resume sends it all
-            total = done + int(answer.headers.get("Content-Length", 0)) or size
+            length = answer.headers.get("Content-Length")
+            total = done + int(length) if length else max(size, done)
             with part.open("ab" if goes_on else "wb") as stream:
-                for block in answer.iter_content(1 << 18):
+                for block in answer.iter_content(BLOCK):
                     stream.write(block)
                     done += len(block)
                     if done > 1.1 * size + 1000:
                         stream.truncate(0)
                         raise _Refused(f"it sends more than the {size:,} bytes meant")
                     progress(done, total)
-            if done < total and "Content-Length" in answer.headers:
+            if done < (total if length else 0.9 * size):
                 raise _Cut(f"cut after {done:,} of {total:,} bytes")
     except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
         raise _Refused(str(error)) from None

@@ -78,9 +78,18 @@ SETS = (
 )
 # the networks whose torchvision weights `build_model(name, weights="imagenet")` reads
 NETWORKS = (
-    "alexnet vgg11 vgg11_bn vgg16 googlenet resnet18 resnet34 resnet50 mobilenet_v2 "
-    "mobilenet_v3_small densenet121"
-).split()
+    "alexnet",
+    "vgg11",
+    "vgg11_bn",
+    "vgg16",
+    "googlenet",
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "densenet121",
+)
 
 
 def source(name: str) -> Source:
