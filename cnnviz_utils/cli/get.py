@@ -32,8 +32,9 @@ def get(
     except UsageError as error:
         fail(error, 2)
     if not chosen:
-        for one in (*SETS, *map(source, NETWORKS)):
+        for one in SETS:
             typer.echo(f"{one.name}: {one.what}, {one.size / 1e6:,.0f} MB")
+        typer.echo(f"torchvision's ImageNet weights: {', '.join(NETWORKS)}")
         return
     missing = [one for one in chosen if not one.present(root)]
     for one in chosen:
