@@ -1,5 +1,10 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
+<<<<<<< HEAD
 data and weights, `get` the one that downloads, `sweep` the one that replays a table.
+=======
+data and weights, `sweep` the one that replays a table, `explain` the one that looks at
+photos.
+>>>>>>> main
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -10,7 +15,11 @@ import sys
 
 import typer
 
+<<<<<<< HEAD
 from cnnviz_utils.cli import course, data, get, sweep
+=======
+from cnnviz_utils.cli import course, data, explain, sweep
+>>>>>>> main
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -31,6 +40,7 @@ app.command(name="html")(course.to_html)
 app.command()(course.copy)
 app.command()(course.lab)
 app.command()(sweep.sweep)
+app.command()(explain.explain)
 
 
 def main() -> None:

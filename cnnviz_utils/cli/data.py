@@ -24,8 +24,13 @@ def data(
         typer.Option(help="Where photos lie; by default CNNVIZ_DATA, or data/."),
     ] = None,
 ) -> None:
-    """List the data sets: what is here, what is missing, where it belongs, how to get
-    it. Of your own folder: classes and counts, broken files, copies, masks."""
+    """List the data sets, and how to get those that are missing. Of a folder of your
+    own photos: classes and counts, broken files, copies, masks.
+
+    With a name, the command ends with exit code 1 if that data set is missing; with
+    --verify, if anything is wrong with its files; with a folder, if there is anything
+    to mend in it, and with 2 if its layout is not understood.
+    """
     from cnnviz_utils.data.photos import catalogue
 
     if name and name not in ("menagerie", *catalogue.SETS) and Path(name).is_dir():
@@ -86,8 +91,10 @@ def pretrain(
         Path | None, typer.Option(help="Also copy the weights here, as .safetensors.")
     ] = None,
 ) -> None:
-    """Make weights to borrow, or find those made before: `recipes.borrowed` takes
-    them."""
+    """Train weights to borrow, unless they are in the cache.
+
+    In Python `recipes.borrowed` uses them.
+    """
     from safetensors.torch import save_file
 
     from cnnviz_utils.models.build import build_model

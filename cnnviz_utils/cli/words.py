@@ -19,6 +19,13 @@ def fail(message: object, code: int) -> NoReturn:
     raise typer.Exit(code)
 
 
+def pairs(words: list[str] | None) -> dict[str, object]:
+    """["seed=3", ...] -> {"seed": "3", ...}."""
+    return {
+        name: value for name, _, value in (word.partition("=") for word in words or [])
+    }
+
+
 def one_value_each(words: list[str]) -> list[str]:
     """The words of a command line, with one value after each option, as typer wants
     them: `--rows a b` becomes `--rows a --rows b`, `-p seed 3` becomes `-p seed=3`."""

@@ -69,7 +69,7 @@ def caltech101(
         lists[part] = [
             line for line in lines if not line.startswith("BACKGROUND_Google/")
         ]
-    at = list_split(data.paths, lists)
+    at = list_split(data.paths or (), lists)
     learn = at["train"]
     if split == "published":
         order = np.random.default_rng(seed).permutation(learn)
@@ -118,7 +118,7 @@ def realms(
         broken=broken,
         masks=masks,
     )
-    kinds = [path.split("/")[0] for path in data.paths]
+    kinds = [path.split("/")[0] for path in data.paths or ()]
     numbers = np.unique(kinds, return_inverse=True)[1]
     return cut(name, data, stratified_split(numbers, (0.64, 0.16, 0.20), seed))
 
@@ -162,8 +162,8 @@ def caltech256(root: Path, size: int, seed: int, broken: str = "refuse") -> Spli
 
 
 def tinyimagenet30(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
-    """The Tiny ImageNet assignment's 30 classes. Of the train folder 450 images a class
-    are for training and 50 for validation; the val folder is the test set."""
+    """The Tiny ImageNet assignment's 30 classes. Of each class, 450 images of the train
+    folder are for training and 50 for validation; the val folder is the test set."""
     base = find(root, "tinyimagenet30")
     return folder(base, size, seed, valid=0.1, broken=broken, name="tinyimagenet30")
 
