@@ -1,10 +1,6 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
-<<<<<<< HEAD
-data and weights, `get` the one that downloads, `sweep` the one that replays a table.
-=======
-data and weights, `sweep` the one that replays a table, `explain` the one that looks at
-photos.
->>>>>>> main
+data and weights, `get` the one that downloads, `sweep` the one that replays a table,
+`explain` the one that looks at photos.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -15,11 +11,7 @@ import sys
 
 import typer
 
-<<<<<<< HEAD
-from cnnviz_utils.cli import course, data, get, sweep
-=======
-from cnnviz_utils.cli import course, data, explain, sweep
->>>>>>> main
+from cnnviz_utils.cli import course, data, explain, get, sweep
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(

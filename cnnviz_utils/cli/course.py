@@ -55,22 +55,18 @@ def run(
     try:
         lessons = all_lessons()
         chosen = choose(lesson or [], lessons)
-<<<<<<< HEAD
-        given = dict(p.split("=", 1) for p in parameter or [])
+        given = pairs(parameter)
         if photos is not None:
             given = own_photos(photos, chosen) | given
         settings = plan(chosen, profile, given, lessons)
         for text in check_photos(settings.values()):
             typer.echo(text)
-=======
-        settings = plan(chosen, profile, pairs(parameter), lessons)
->>>>>>> main
     except UsageError as error:
         fail(error, 2)
     warm_up()
     import torch
 
-    from cnnviz_utils.course.report import write_index
+    from cnnviz_utils.course.index import write_index
     from cnnviz_utils.course.run import LessonFailed
     from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
 

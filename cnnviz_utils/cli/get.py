@@ -65,13 +65,14 @@ class _Bar:
     """A progress bar where somebody watches, a line for each tenth elsewhere."""
 
     def __init__(self, name: str):
-        self.name, self.started, self.first, self.tenth = name, time.time(), None, 0
+        self.name, self.started, self.tenth = name, time.time(), 0
+        self.first: int | None = None  # bytes that were here before
         self.watched, self.drawn = sys.stderr.isatty(), 0.0
 
     def __call__(self, done: int, total: int) -> None:
-        self.first = done if self.first is None else self.first
+        first = self.first = done if self.first is None else self.first
         share = min(1.0, done / total)
-        speed = (done - self.first) / 1e6 / max(1e-3, time.time() - self.started)
+        speed = (done - first) / 1e6 / max(1e-3, time.time() - self.started)
         text = f"{self.name} {share:4.0%} of {total / 1e6:,.0f} MB, {speed:.1f} MB/s"
         if self.watched:
             if done < total and time.time() < self.drawn + 0.1:

@@ -189,18 +189,19 @@ def _decode_all(
         except ValueError as error:
             bad_masks[i] = str(error)
             return
-        if mask is not None:
+        if mask is not None and parts is not None:
             parts[i], has_mask[i] = mask, True
 
     # Pillow decodes outside the interpreter's lock
     with quiet(), ThreadPoolExecutor(cores()) as pool:
         list(pool.map(one, range(len(files))))
     known = hashlib.sha256()
-    for array in (images, parts, has_mask):
-        for start in range(0, 0 if array is None else len(array), 512):
-            known.update(np.ascontiguousarray(array[start : start + 512]))
+    arrays = [images, has_mask] if parts is None else [images, has_mask, parts]
+    for array in arrays:
+        for start in range(0, len(array), 512):
+            known.update(array[start : start + 512].tobytes())
     images.flush()
-    if masks is not None:
+    if parts is not None:
         parts.flush()
         np.save(folder / "has_mask.npy", has_mask)
     listed = lambda bad: [[i, shown(files[i]), bad[i]] for i in sorted(bad)]

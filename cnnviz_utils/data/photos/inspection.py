@@ -141,7 +141,7 @@ def inspect_folder(
         broken=broken,
         bad_masks=bad,
         copies=[text(group) for group in copies],
-        alike=[text(pair) for pair in alike],
+        alike=[(shown(a), shown(b)) for a, b in alike],
         apart=apart,
         sizes=np.array([s.size for s in seen if not s.broken]).reshape(-1, 2),
         masks=sum(s.has_mask for s in seen),
@@ -195,10 +195,10 @@ def same_files(names: Sequence[str], seen: Sequence[Seen]) -> list[tuple[str, ..
 def look_alike(names: Sequence[str], seen: Sequence[Seen]) -> list[tuple[str, str]]:
     """Pairs of photos whose thumbnails, as they are or mirrored, correlate by at least
     `ALIKE`: as `near_duplicates` finds them, in bounded memory."""
-    kept = [i for i, one in enumerate(seen) if not one.broken]
+    kept = [i for i, one in enumerate(seen) if one.thumbnail is not None]
     if not kept:
         return []
-    small = np.stack([seen[i].thumbnail for i in kept])
+    small = np.stack([one.thumbnail for one in seen if one.thumbnail is not None])
     mirrored = small.reshape(-1, 8, 8)[:, :, ::-1].reshape(-1, 64)
     pairs = []
     for start in range(0, len(kept), 512):

@@ -4,27 +4,27 @@ train and test, which hold masks. Recognised, or refused with what was seen."""
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnnviz_utils.base.settings import UsageError, nearest
+from cnnviz_utils.data.photos.file_lists import (
+    File,
+    descend,
+    groups_at,
+    holds,
+    many,
+    part_of,
+)
 from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
 from cnnviz_utils.data.photos.mask_files import set_apart
 
-PARTS = {
-    **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
-    **dict.fromkeys(("valid", "val", "validation", "dev"), "valid"),
-    **dict.fromkeys(("test", "testing", "testset", "tst"), "test"),
-}
-# folders that only hold the others
-HOLDERS = {"images", "imgs", "photos", "pictures", "jpegimages", "data", *PARTS}
 EXPECTED = (
     "Expected are class folders (FOLDER/<class>/photo.jpg), or train and test, each of "
     "class folders (FOLDER/train/<class>/photo.jpg); masks, if there are any, in "
     "FOLDER/masks under the photos' names."
 )
-File = tuple[str, ...]  # the parts of a path relative to the folder asked for
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,11 @@ def recognise(folder: str | Path) -> Layout:
     notes = [f"{len(masks)} of the image files are masks."] if masks else []
     if not files:
         raise _refusal(root, found, "holds no photos")
-    prefix, files = _descend(files, (), notes)
+    prefix, files = descend(files, (), notes)
     if prefix:
         notes.append(f"Taken from the folder {shown('/'.join(prefix))} in it.")
     depth = len(prefix)
-    groups = _groups(files, depth)
+    groups = groups_at(files, depth)
     if not groups:
         parts = {"all": _by_name(root, found, files, bool(masks), depth, notes)}
     elif parts := _split(root, found, groups, depth, notes):
@@ -103,52 +103,8 @@ def recognise(folder: str | Path) -> Layout:
     else:
         parts = {"all": _by_folder(groups)}
         if loose := sum(len(file) == depth + 1 for file in files):
-            notes.append(f"{_many(loose, 'photo')} beside the class folders left out.")
+            notes.append(f"{many(loose, 'photo')} beside the class folders left out.")
     return _layout(root, found, prefix, parts, masks, notes)
-
-
-# ------------------------------------------------------- looking at a list of files
-
-
-def _many(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
-
-
-def _groups(files: Iterable[File], depth: int) -> dict[str, list[File]]:
-    """Files by the folder they lie in at a depth; without those that lie in none."""
-    groups: dict[str, list[File]] = {}
-    for file in files:
-        if len(file) > depth + 1:
-            groups.setdefault(file[depth], []).append(file)
-    return groups
-
-
-def _descend(
-    files: list[File], prefix: File, notes: list[str]
-) -> tuple[File, list[File]]:
-    """Into the only folder, as long as there is only one."""
-    while len(groups := _groups(files, len(prefix))) == 1:
-        [(name, inside)] = groups.items()
-        loose = len(files) - len(inside)
-        if loose and not _groups(inside, len(prefix) + 1):
-            break
-        if loose:
-            notes.append(
-                f"{_many(loose, 'photo')} beside the folder {shown(name)} left out."
-            )
-        files, prefix = inside, (*prefix, name)
-    return prefix, files
-
-
-def _part_of(name: str) -> str | None:
-    """train, valid or test, if a folder's name says so: `Train`, `training_set`."""
-    words = [PARTS.get(word) for word in re.split(r"[\W_]+", name.lower())]
-    named = {word for word in words if word}
-    return named.pop() if len(named) == 1 else None
-
-
-def _holds(name: str) -> bool:
-    return name.lower() in HOLDERS or _part_of(name) is not None
 
 
 def _by_folder(groups: dict[str, list[File]]) -> list[tuple[File, str]]:
@@ -166,7 +122,7 @@ def _split(
     classes."""
     parts: dict[str, str] = {}
     for name in groups:
-        if part := _part_of(name):
+        if part := part_of(name):
             if part in parts:
                 raise _refusal(
                     root, found, f"has {parts[part]} and {name}, two folders for {part}"
@@ -175,11 +131,11 @@ def _split(
     others = [name for name in groups if name not in parts.values()]
     inside = {}
     for part, name in parts.items():
-        inside[part] = _groups(groups[name], depth + 1)
+        inside[part] = groups_at(groups[name], depth + 1)
         deeper = depth + 2
-        while len(inside[part]) == 1 and _holds(*inside[part]):
+        while len(inside[part]) == 1 and holds(*inside[part]):
             [files] = inside[part].values()
-            inside[part], deeper = _groups(files, deeper), deeper + 1
+            inside[part], deeper = groups_at(files, deeper), deeper + 1
     learn = set(inside.get("train", ()))
     shared = any(learn & set(inside[part]) for part in parts if part != "train")
     if not parts or (others and not (learn and shared)):
@@ -215,9 +171,8 @@ def _by_name(
 ) -> list[tuple[File, str]]:
     """Photos in one folder, classes by their names (<class>_<number>.jpg): as the
     Oxford pets come, beside their annotations only."""
-    named = [
-        re.fullmatch(r"(.*[^\W\d])[ _-]+\(?\d+\)?\.\w+", file[-1]) for file in files
-    ]
+    name = re.compile(r"(.*[^\W\d])[ _-]+\(?\d+\)?\.\w+")
+    named = [(file, match[1]) for file in files if (match := name.fullmatch(file[-1]))]
     beside = masks or any(
         p.name.lower().startswith("annot")
         for p in (
@@ -225,12 +180,12 @@ def _by_name(
             *subfolders(root.joinpath(*files[0][:depth]).parent),
         )
     )
-    if not beside or not all(named) or len({m[1] for m in named}) < 2:
+    if not beside or len(named) < len(files) or len({c for _, c in named}) < 2:
         raise _refusal(
-            root, found, f"holds {_many(len(files), 'photo')}, but no class folders"
+            root, found, f"holds {many(len(files), 'photo')}, but no class folders"
         )
     notes.append("The classes are the beginnings of the files' names.")
-    return [(file, match[1]) for file, match in zip(files, named, strict=True)]
+    return named
 
 
 def _layout(
@@ -292,12 +247,12 @@ def _refusal(root: Path, found: Sequence[File], what: str) -> UsageError:
     """The sentence: what is wrong, what was seen, what is expected."""
     seen = [
         f"{shown(folder.name)} ("
-        + _many(sum(f[0] == folder.name for f in found), "photo")
-        + (f", {_many(k, 'folder')})" if (k := len(subfolders(folder))) else ")")
+        + many(sum(f[0] == folder.name for f in found), "photo")
+        + (f", {many(k, 'folder')})" if (k := len(subfolders(folder))) else ")")
         for folder in subfolders(root)
     ]
     if loose := sum(len(file) == 1 for file in found):
-        seen.append(f"{_many(loose, 'photo')} directly in it")
+        seen.append(f"{many(loose, 'photo')} directly in it")
     more = f" and {len(seen) - 8} more" if len(seen) > 8 else ""
     return UsageError(
         f"{shown(str(root))} {what}. Seen: {', '.join(seen[:8]) or 'nothing'}{more}. "

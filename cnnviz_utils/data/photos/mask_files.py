@@ -171,7 +171,7 @@ def _few_colours(root: Path, files: Sequence[File]) -> bool:
             with quiet(), opened(root.joinpath(*file)) as image:
                 lossy = image.format in ("JPEG", "MPO")
                 small = np.asarray(
-                    image.convert("RGB").resize((128, 128), Image.NEAREST)
+                    image.convert("RGB").resize((128, 128), Image.Resampling.NEAREST)
                 )
         except ValueError:
             continue

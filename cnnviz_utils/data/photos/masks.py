@@ -80,7 +80,9 @@ class Masks:
             cuts = [_fitted(_coco(segments, canvas, photo, where), photo, size, where)]
         else:
             return None
-        whole = np.any([cut for cut in cuts if cut is not None] or [[False]], axis=0)
+        whole = np.zeros((size, size), bool)
+        for cut in cuts:
+            whole |= False if cut is None else cut
         return whole if whole.any() else None
 
     def _cut(self, path: Path, photo: CutPhoto, size: int) -> np.ndarray | None:
@@ -186,8 +188,8 @@ def _image(path: Path) -> Image.Image:
         image.load()
         if trimap and image.mode in ("L", "P", "1"):
             inside = np.isin(np.asarray(image), (1, 3))
-        elif "A" in image.mode and image.getchannel("A").getextrema()[0] < 255:
-            inside = np.asarray(image.getchannel("A")) >= 128
+        elif "A" in image.mode and not (solid := _alpha(image)).all():
+            inside = solid
         else:
             colours = (
                 image.convert("RGB")
@@ -199,6 +201,10 @@ def _image(path: Path) -> Image.Image:
             inside = (values if values.ndim == 2 else values.max(2)) >= lowest
         mask = Image.fromarray(inside.astype(np.uint8) * 255)
         return turned(mask, exif_orientation(image))
+
+
+def _alpha(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.getchannel("A")) >= 128
 
 
 def _labelme(path: Path, photo: CutPhoto) -> Image.Image | None:
@@ -228,11 +234,10 @@ def _labelme(path: Path, photo: CutPhoto) -> Image.Image | None:
 
 
 def _canvas(wide: object, high: object, photo: CutPhoto) -> tuple[int, int]:
-    fits = isinstance(wide, int) and isinstance(high, int) and wide > 0 and high > 0
-    if not fits:
-        return photo.upright
-    check_pixels((wide, high))
-    return wide, high
+    if isinstance(wide, int) and isinstance(high, int) and wide > 0 and high > 0:
+        check_pixels((wide, high))
+        return wide, high
+    return photo.upright
 
 
 def _coco(

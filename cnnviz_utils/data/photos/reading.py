@@ -119,36 +119,37 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     if reason := why_no_file(path):
         if not path.is_symlink() and not path.exists():
             raise FileNotFoundError(f"{shown(str(path))} is not there")
-        raise unreadable(path, reason)
+        raise Unreadable(path, reason)
     try:
         with Image.open(path) as image:
             _eight_bit_transparency(image)
             yield image
     except Image.UnidentifiedImageError:
         kind = "is empty" if path.stat().st_size == 0 else "is no image"
-        raise unreadable(path, f"what is in it {kind}") from None
+        raise Unreadable(path, f"what is in it {kind}") from None
     except Image.DecompressionBombError:
-        raise unreadable(path, "more than 179 million pixels") from None
+        raise Unreadable(path, "more than 179 million pixels") from None
     except TooManyPixels as error:
-        raise unreadable(path, str(error)) from None
+        raise Unreadable(path, str(error)) from None
     # damaged files make the decoders raise errors of all kinds
     except Exception as error:
         words = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise unreadable(path, words) from None
+        raise Unreadable(path, words) from None
 
 
 class TooManyPixels(ValueError):
     """An image that would not fit into the memory set aside for one."""
 
 
-def unreadable(path: Path, reason: str) -> ValueError:
-    """The error for a file that can't be read; `.reason` is its second half."""
-    error = ValueError(
-        f"{shown(str(path))} cannot be read as an image ({reason}): "
-        "replace or remove it"
-    )
-    error.reason = reason
-    return error
+class Unreadable(ValueError):
+    """A file that can't be read as an image; `reason` says why, without its name."""
+
+    def __init__(self, path: Path, reason: str):
+        self.reason = reason
+        super().__init__(
+            f"{shown(str(path))} cannot be read as an image ({reason}): "
+            "replace or remove it"
+        )
 
 
 def cores() -> int:
@@ -195,8 +196,10 @@ def _big_square(image: Image.Image, size: int) -> Image.Image:
         band = image.crop((left, top + start, left + shorter, top + end))
         reduced = _flat(band, levels).convert("RGB").reduce(factor)
         small.paste(reduced, (0, start // factor))
-    moved = ((v - o) / factor for v, o in zip(box, (left, top) * 2, strict=True))
-    return small.resize((size, size), Image.Resampling.BILINEAR, box=tuple(moved))
+    there = lambda value, origin: (value - origin) / factor
+    corners = (there(box[0], left), there(box[1], top))
+    inside = (*corners, there(box[2], left), there(box[3], top))
+    return small.resize((size, size), Image.Resampling.BILINEAR, box=inside)
 
 
 # ------------------------------------------- more than 8 bits, and transparency
@@ -241,7 +244,8 @@ def _levels(image: Image.Image) -> Levels | None:
 def _eight_bit_transparency(image: Image.Image) -> None:
     """Pillow reads colours of 16 bits as 8, but leaves the transparent one at 16."""
     clear = image.info.get("transparency")
-    if isinstance(clear, tuple) and image.tile and image.tile[0].args == "RGB;16B":
+    tiles = getattr(image, "tile", [])  # how the file's blocks are packed
+    if isinstance(clear, tuple) and tiles and tiles[0].args == "RGB;16B":
         image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
