@@ -131,12 +131,13 @@ def test_caltech101_has_the_published_counts(photos):
     assert (len(sets.train), len(sets.valid), len(sets.test), len(sets.classes)) == (2892, 2892, 2893, 101)
     everything = {path for s in (sets.train, sets.valid, sets.test) for path in s.paths}
     assert len(everything) == 8677 and not any("BACKGROUND" in path for path in everything)
-    assert sum(int(s.has_mask.sum()) for s in (sets.train, sets.valid, sets.test)) == 1501
+    # of the 1,501 outlined objects one lies outside the middle of its photo: ceiling_fan/image_0033
+    assert sum(int(s.has_mask.sum()) for s in (sets.train, sets.valid, sets.test)) == 1500
     listed = {line for line in (photos / "caltech101" / "test.txt").read_text().split() if "BACKGROUND" not in line}
     assert set(sets.test.paths) == listed
     with_mask = np.flatnonzero(sets.test.has_mask)
     area = sets.test.masks(with_mask).float().mean((1, 2))
-    assert 0.1 < float(area.mean()) < 0.7 and float((area > 0).float().mean()) > 0.99
+    assert 0.1 < float(area.mean()) < 0.7 and float((area > 0).float().mean()) == 1
 
 
 @pytest.mark.photos
