@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -96,16 +96,20 @@ def explain(
 
 def _network(model: str | Path | nn.Module) -> tuple[nn.Module, str]:
     """The network, and what to call it."""
+    if not isinstance(model, nn.Module) and Path(model).suffix in (*ENDINGS, ".pth"):
+        model = load_model(model)
     if isinstance(model, nn.Module):
-        return model, getattr(model, "built", {}).get("network", type(model).__name__)
-    if Path(model).suffix in (*ENDINGS, ".pth"):
-        loaded = load_model(model)
-        return loaded, loaded.built["network"]
+        return model, _built(model).get("network", type(model).__name__)
     check_name("network", model, [*BY_HAND, *TORCHVISION])
     return build_model(str(model), weights="imagenet").eval(), str(model)
 
 
+def _built(model: nn.Module) -> dict[str, Any]:
+    """How `build_model` made a network; empty for other networks."""
+    return getattr(model, "built", {})
+
+
 def _side(model: nn.Module) -> int:
-    built = getattr(model, "built", {})
-    usual = SIZES.get(built.get("network"), (1, 1, USUAL_SIZE))[2]
-    return built.get("size") or usual
+    network = _built(model).get("network")
+    usual = SIZES[network][2] if network in SIZES else USUAL_SIZE
+    return _built(model).get("size") or usual

@@ -4,6 +4,7 @@ before."""
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import copy
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -72,12 +73,12 @@ def one_tensor(output: object, layer: str) -> tuple[object, Tensor]:
     return next(iter(found.items()))
 
 
-def with_tensor(output: object, place: object, tensor: Tensor) -> object:
+def with_tensor(output: Any, place: object, tensor: Tensor) -> Any:
     """A module's output with another tensor at one place, of the same type."""
     if place is None:
         return tensor
     if isinstance(output, Mapping):
-        changed = copy(output)
+        changed: Any = copy(output)
         changed[place] = tensor
         return changed
     values = [tensor if i == place else value for i, value in enumerate(output)]

@@ -11,6 +11,7 @@ import sys
 
 import typer
 
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli import course, data, explain, get, sweep
 from cnnviz_utils.cli.words import one_value_each
 
@@ -43,4 +44,8 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
-    app(args=one_value_each(sys.argv[1:]))
+    try:
+        app(args=one_value_each(sys.argv[1:]))
+    except UsageError as error:  # such as a folder that cannot be written
+        typer.echo(f"cnnviz: {error}", err=True)
+        raise SystemExit(2) from None

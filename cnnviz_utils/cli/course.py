@@ -50,7 +50,6 @@ def run(
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.cli.photos import check_photos, own_photos
     from cnnviz_utils.course.lessons import all_lessons, choose, plan
-    from cnnviz_utils.course.process import warm_up
 
     try:
         lessons = all_lessons()
@@ -63,7 +62,6 @@ def run(
             typer.echo(text)
     except UsageError as error:
         fail(error, 2)
-    warm_up()
     import torch
 
     from cnnviz_utils.course.index import write_index

@@ -94,7 +94,11 @@ def link_pages(folder: Path, entries: list[Entry]) -> None:
         )
         text = path.read_text(encoding="utf-8")
         # ours stand outside the notebook's part, whose class names differ
-        linked = LINKS.sub(lambda found, new=links: found[1] + new + found[2], text)
+
+        def with_links(found: re.Match[str], new: str = links) -> str:
+            return found[1] + new + found[2]
+
+        linked = LINKS.sub(with_links, text)
         if linked != text:
             write_whole(path, linked)
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 from cnnviz_utils.base.settings import UsageError
 
@@ -138,7 +139,7 @@ def _dicts(value: object) -> list[dict]:
     return [one for one in value if isinstance(one, dict)] if _is_list(value) else []
 
 
-def _is_list(value: object) -> bool:
+def _is_list(value: object) -> TypeGuard[list | tuple]:
     return isinstance(value, list | tuple)
 
 
@@ -147,7 +148,7 @@ def _cell(raw: dict) -> Cell:
     source = text(raw.get("source", raw.get("input")))
     if kind == "heading":  # nbformat 3
         level = raw.get("level")
-        level = level if level in range(1, 7) else 1
+        level = level if isinstance(level, int) and level in range(1, 7) else 1
         kind, source = "markdown", f"{'#' * level} {' '.join(source.split())}"
     tags = _dict(raw.get("metadata")).get("tags")
     return Cell(
@@ -182,10 +183,13 @@ def _output(raw: dict) -> Output:
 
 def _joined(outputs: Iterable[Output]) -> Iterable[Output]:
     """Streams of one name that follow each other are one text."""
-    last = None
+    last: Output | None = None
     for output in outputs:
-        both = last and last.kind == output.kind == "stream"
-        if both and last.name == output.name:
+        if (
+            last is not None
+            and last.kind == output.kind == "stream"
+            and last.name == output.name
+        ):
             last.text += output.text
             continue
         last = output

@@ -148,8 +148,8 @@ def class_images(
     recipe: Recipe | None = None,
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
-    size, size) in [0, 1], on the network's device."""
+    """One image for each seed, of one class or of one class each: (len(seeds), 3, size,
+    size) in [0, 1], on the network's device."""
     device = next(model.parameters()).device
     return ascend(class_score(model, targets), size, seeds, recipe, start, device)
 
@@ -162,8 +162,8 @@ def ascend(
     start: Tensor | None = None,
     device: str | torch.device | None = None,
 ) -> Tensor:
-    """Images that make the objective large, one a seed, (len(seeds), 3, size, size) in
-    [0, 1].
+    """Images that make the objective large, one for each seed, (len(seeds), 3, size,
+    size) in [0, 1].
 
     start: images (len(seeds), 3, size, size) in [0, 1] to begin with; by default faint
         noise around mid-grey.
@@ -171,12 +171,10 @@ def ascend(
         are drawn on the CPU, so that a seed means the same everywhere.
 
     Each image has its own generator for its start and its transforms, and Adam treats
-    every number by itself: what an image becomes does not depend on the others in the
-    batch.
+    every number by itself, so an image does not depend on the others in the batch.
 
-    Raises: ValueError: unknown parametrisation, an objective that does not give a
-        number an image, or a start of another
-            shape.
+    Raises ValueError for an unknown parametrisation, a start of another shape, or an
+    objective that does not give one number for each image.
     """
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:

@@ -94,7 +94,8 @@ class Cut:
 
     def __init__(self, name: str, call: int) -> None:
         self.name, self.call = name, call
-        self.leaf, self.calls, self.shared = None, 0, False
+        self.leaf: Tensor | None = None
+        self.calls, self.shared = 0, False
 
     def __call__(self, _module, inputs, output):
         place, tensor = one_tensor(output, self.name)
@@ -107,12 +108,12 @@ class Cut:
                 "network's forward, where there can be no gradient: take it out there"
             )
         # the last call replaces those before it
-        self.leaf = tensor.detach().requires_grad_()
+        leaf = self.leaf = tensor.detach().requires_grad_()
         memory = tensor.untyped_storage().data_ptr()
         tensors = [x for x in inputs if isinstance(x, Tensor)]
         self.shared = memory in [x.untyped_storage().data_ptr() for x in tensors]
         torch.set_grad_enabled(True)
-        return with_tensor(output, place, self.leaf.clone())
+        return with_tensor(output, place, leaf.clone())
 
 
 def _run_cut(

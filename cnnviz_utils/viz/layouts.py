@@ -61,7 +61,7 @@ def read_maps(
     check_name("layout", layout, LAYOUTS)
     if grid is not None and layout != "tokens":
         raise UsageError(f"grid is for layout='tokens', not for {layout!r}")
-    shape, size = tuple(output.shape), tuple(image.shape[-2:])
+    shape, size = tuple(output.shape), (image.shape[-2], image.shape[-1])
     asked = f"{len(image)} images of {size[0]} x {size[1]} px"
     gives = f"layer {layer!r} gives {shape} for {asked}"
     if output.ndim not in (3, 4):
@@ -73,7 +73,7 @@ def read_maps(
         )
     if layout == "tokens":
         return _read_tokens(output, gives, size, grid, prefix)
-    first, last = shape[-2:], shape[1:3]
+    first, last = (shape[-2], shape[-1]), (shape[1], shape[2])
     if output.ndim == 3:
         tokens = find_grid(shape[1], size, prefix) is not None and shape[1] > 1
         hint = (

@@ -137,9 +137,9 @@ def _is_picture(
         maps = read_maps(output, image, layout, "", grid, prefix)
     except ValueError:
         return False
-    places = tuple(maps.shape[-2:])
+    places = maps.shape[-2], maps.shape[-1]
     return places != (1, 1) and (
-        grid is not None or fits(places, tuple(image.shape[-2:]))
+        grid is not None or fits(places, (image.shape[-2], image.shape[-1]))
     )
 
 

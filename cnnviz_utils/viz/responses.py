@@ -127,7 +127,7 @@ def strongest_patches(
         maps = feature_maps(model, images, layer)
         if maps.ndim == 4:
             # refuses what is no picture
-            read_maps(maps, images, "channels_first", layer)
+            read_maps(maps, images, "channels_first", str(layer))
         if not all(0 <= c < maps.shape[1] for c in channels):
             raise ValueError(
                 f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, not "

@@ -19,7 +19,7 @@ from cnnviz_utils.data.photos.download import FULL
 from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
 from cnnviz_utils.data.photos.masks import Masks
 from cnnviz_utils.data.photos.reading import cores, quiet, read_square
-from cnnviz_utils.data.sets import ImageSet, digest
+from cnnviz_utils.data.sets import ImageSet, Rows, hash_rows
 
 # changes when the same file would give other pixels
 DECODER = "middle-224-of-256-2"
@@ -110,17 +110,13 @@ def decode(
         "masks",
     )
     names = tuple(shown(name) for name in files)
-    said = json.dumps(
-        [contents["digest"], list(map(int, labels)), list(classes), names]
-    )
     data = ImageSet(
-        images=arrays["images"],
+        images=Rows(arrays["images"], hashes=np.array(arrays["hashes"])),
         labels=torch.tensor(labels),
         classes=tuple(classes),
         parts=arrays.get("parts"),
         has_mask=arrays.get("has_mask"),
         paths=names,
-        fingerprint=digest(said),
     )
     bad = {number for number, *_ in contents["photos"]}
     if not bad:
@@ -162,7 +158,7 @@ def _key(root: Path, files: Sequence[str], size: int, masks: Masks | None) -> st
 def _read_decoded(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
     arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
     contents = json.loads((folder / "contents.json").read_text())
-    return arrays, {key: contents[key] for key in ("photos", "masks", "digest")}
+    return arrays, {key: contents[key] for key in ("photos", "masks")}
 
 
 def _decode_all(
@@ -195,21 +191,13 @@ def _decode_all(
     # Pillow decodes outside the interpreter's lock
     with quiet(), ThreadPoolExecutor(cores()) as pool:
         list(pool.map(one, range(len(files))))
-    known = hashlib.sha256()
-    arrays = [images, has_mask] if parts is None else [images, has_mask, parts]
-    for array in arrays:
-        for start in range(0, len(array), 512):
-            known.update(array[start : start + 512].tobytes())
     images.flush()
+    np.save(folder / "hashes.npy", hash_rows(images))
     if parts is not None:
         parts.flush()
         np.save(folder / "has_mask.npy", has_mask)
     listed = lambda bad: [[i, shown(files[i]), bad[i]] for i in sorted(bad)]
-    contents = {
-        "photos": listed(bad_photos),
-        "masks": listed(bad_masks),
-        "digest": known.hexdigest(),
-    }
+    contents = {"photos": listed(bad_photos), "masks": listed(bad_masks)}
     (folder / "contents.json").write_text(json.dumps(contents))
 
 
