@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.models.networks import Normalise, draw_as_he
+from cnnviz_utils.models.networks import Normalise, draw_as_he, run_stages
 
 
 def conv_bn_relu(
@@ -69,12 +69,11 @@ class SmallVGG(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(128, classes),
         )
+        self.stages = ["normalise", "features", "avgpool", "flatten", "classifier"]
         draw_as_he(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(
-            self.avgpool(self.features(self.normalise(images))).flatten(1)
-        )
+        return run_stages(self, images, self.stages)
 
 
 class Inception(nn.Module):
@@ -203,13 +202,11 @@ class SmallMobileNet(nn.Module):
             before = width
         self.average = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(before, classes)
+        self.stages = ["normalise", "stem", *self.blocks, "average", "flatten", "head"]
         draw_as_he(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(self.normalise(images))
-        for name in self.blocks:
-            x = getattr(self, name)(x)
-        return self.head(self.average(x).flatten(1))
+        return run_stages(self, images, self.stages)
 
 
 def nearest_separable(kernels: Tensor, copies: int = 1) -> tuple[Tensor, float]:

@@ -2,7 +2,8 @@
 module is used twice.
 
 Every network takes images (N, 3, H, W) in [0, 1], normalises them in its first layer,
-and gives logits (N, classes).
+and gives logits (N, classes). `stages` names its parts in the order in which they run,
+each on what the one before gives.
 """
 
 from collections.abc import Sequence
@@ -39,6 +40,14 @@ def draw_as_he(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def run_stages(model: nn.Module, x: Tensor, stages: Sequence[str]) -> Tensor:
+    """Parts of a network one after the other, by name. "flatten" is no part: maps (N,
+    C, h, w) become numbers (N, C * h * w)."""
+    for name in stages:
+        x = x.flatten(1) if name == "flatten" else getattr(model, name)(x)
+    return x
+
+
 class SmallCNN(nn.Module):
     """The small network of S3: two convolutions of 5x5 with pooling, two linear layers.
     At 64 px 2,704 numbers reach the first linear layer. `version` 2 has batch
@@ -72,9 +81,10 @@ class SmallCNN(nn.Module):
             ]
             before = width
         self.head = nn.Sequential(*layers, nn.Linear(before, classes))
+        self.stages = ["normalise", "conv1", "conv2", "head"]
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.conv2(self.conv1(self.normalise(images))))
+        return run_stages(self, images, self.stages)
 
 
 class SmallAlexNet(nn.Module):
@@ -123,12 +133,11 @@ class SmallAlexNet(nn.Module):
             numbers(256),
             nn.Linear(256, classes),
         )
+        self.stages = ["normalise", "features", "avgpool", "flatten", "classifier"]
         draw_as_he(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(
-            self.avgpool(self.features(self.normalise(images))).flatten(1)
-        )
+        return run_stages(self, images, self.stages)
 
 
 class ResidualBlock(nn.Module):
@@ -195,9 +204,9 @@ class ResNet(nn.Module):
             nn.ReLU(),
             *pool,
         )
-        before, self.stages = widths[0], []
-        for i, (count, width, stride) in enumerate(
-            zip(blocks, widths, strides, strict=True), start=1
+        before, names = widths[0], [f"stage{i + 1}" for i in range(len(blocks))]
+        for name, count, width, stride in zip(
+            names, blocks, widths, strides, strict=True
         ):
             chain = [
                 ResidualBlock(
@@ -208,17 +217,13 @@ class ResNet(nn.Module):
                 )
                 for b in range(count)
             ]
-            setattr(self, f"stage{i}", nn.Sequential(*chain))
-            self.stages.append(f"stage{i}")
+            setattr(self, name, nn.Sequential(*chain))
             before = width
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(before, classes)
-        draw_as_he(self.stem)
-        for name in self.stages:
+        self.stages = ["normalise", "stem", *names, "pool", "flatten", "head"]
+        for name in ("stem", *names):
             draw_as_he(getattr(self, name))
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(self.normalise(images))
-        for name in self.stages:
-            x = getattr(self, name)(x)
-        return self.head(self.pool(x).flatten(1))
+        return run_stages(self, images, self.stages)

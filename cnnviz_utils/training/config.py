@@ -20,6 +20,9 @@ class TrainConfig:
     class_weights: None or "balanced" (weights the loss by inverse class counts);
         balanced_sampling draws classes equally often instead
     amp: "off", "float16" (with gradient scaler, GPU only), "bfloat16"
+    views: where the beginning of a network is frozen, its maps are computed once and
+        kept (see `beginning`); with augmentation, of this many versions of each image,
+        which come up in turn. 0 keeps nothing.
     """
 
     optimiser: str = "sgd"
@@ -39,6 +42,7 @@ class TrainConfig:
     augment: Augment | None = None
     lrs: tuple[tuple[str, float], ...] = ()
     amp: str = "off"
+    views: int = 4
     seed: int = 0
 
     def __post_init__(self):
@@ -56,6 +60,10 @@ class TrainConfig:
         for name in ("lr", "epochs", "batch_size", "step_size"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not (isinstance(self.views, int) and self.views >= 0):
+            raise ValueError(
+                f"views must be a whole number of at least 0, not {self.views!r}"
+            )
         if not (
             0 <= self.momentum < 1
             and 0 <= self.label_smoothing < 1

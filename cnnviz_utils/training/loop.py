@@ -16,6 +16,7 @@ from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.data.loaders import batches, class_weights
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.adversary import Change
+from cnnviz_utils.training.beginning import kept_beginning
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import predict
 from cnnviz_utils.training.optimiser import lr_factor, make_optimiser, steps_per_epoch
@@ -76,14 +77,16 @@ class Stepper:
     `fit` and `find_lr` use it.
 
     config decides loss, precision and clipping; weights: one a class for the loss, or
-    None; skipped counts the steps that the gradient scaler left out because a gradient
-    had overflowed in float16.
+    None; rest: what runs in the model's place where its beginning has run already (see
+    `beginning`); skipped counts the steps that the gradient scaler left out because a
+    gradient had overflowed in float16.
     """
 
     model: nn.Module
     config: TrainConfig
     device: torch.device
     weights: Tensor | None = None
+    rest: nn.Module | None = None
     skipped: int = 0
 
     def __post_init__(self):
@@ -101,7 +104,7 @@ class Stepper:
         """Learn from one batch: images (n, 3, H, W), labels (n,) -> the loss, and
         logits (n, classes) before the step, both detached."""
         with autocast(self.device, self.config.amp):
-            output = self.model(images)
+            output = (self.rest or self.model)(images)
             loss = loss_of(output, labels, self.config, self.weights)
         logits = output[0] if isinstance(output, tuple) else output
         self.optimiser.zero_grad(set_to_none=True)
@@ -144,6 +147,9 @@ def fit(
     adversary). Validation is on images as they are, where such networks are best before
     they are robust: the last epoch's weights stay.
 
+    Where the first of the network's `stages` are frozen, what they give is computed
+    once and kept: see `beginning`.
+
     The same seed on the same machine gives the same bits. `progress` is called with
     each epoch's row.
 
@@ -157,21 +163,27 @@ def fit(
         if config.class_weights
         else None
     )
-    step, history, best = Stepper(model, config, device, weights), History(), None
+    started = time.perf_counter()
+    short = None
+    if change is None:
+        short = kept_beginning(model, train, valid, config, device)
+    rest = short.rest if short else None
+    step = Stepper(model, config, device, weights, rest)
+    history, best = History(), None
     generator = torch.Generator().manual_seed(config.seed)
     steps, done = steps_per_epoch(len(train), config), 0
     with seeded(config.seed, device):
         for epoch in range(1, config.epochs + 1):
-            started, skipped_before = time.perf_counter(), step.skipped
+            skipped_before = step.skipped
             loss_sum = torch.zeros((), dtype=torch.float64, device=device)
             right = torch.zeros((), dtype=torch.int64, device=device)
             seen = 0
             model.train()
             for images, labels in batches(
-                train,
+                short.seen_in(epoch) if short else train,
                 config.batch_size,
                 shuffle=True,
-                augment=config.augment,
+                augment=None if short else config.augment,
                 balanced=config.balanced_sampling,
                 drop_last=config.drop_last,
                 generator=generator,
@@ -187,7 +199,9 @@ def fit(
             lr = step.optimiser.param_groups[0]["lr"]
             where = f"epoch {epoch} (steps {done - steps + 1} to {done}, learning rate {lr:.3g})"
             refuse_overflow(loss_sum, "the loss", where)
-            valid_logits, valid_labels = predict(model, valid, device=device)
+            valid_logits, valid_labels = predict(
+                rest or model, short.valid if short else valid, device=device
+            )
             # the last step can do that
             refuse_overflow(valid_logits, "an output of the network", where)
             history.rows.append(
@@ -209,6 +223,7 @@ def fit(
                     name: value.detach().clone()
                     for name, value in model.state_dict().items()
                 }
+            started = time.perf_counter()
             if progress:
                 progress(history.rows[-1])
     if best is not None:
