@@ -1,7 +1,7 @@
 """The lessons' contract: stored outputs of one clean run, and the form that every lesson has."""
 
+import ast
 import re
-import statistics
 from pathlib import Path
 
 import nbformat
@@ -57,13 +57,46 @@ def test_lessons_have_their_own_kind_of_name(path):
     assert re.fullmatch(r"[0-9]{2}_[a-z0-9_]+", path.stem)
 
 
-def test_cells_are_short(path):
+def test_lines_are_narrow(path):
     _, code = read(path)
-    lengths = sorted(c.source.count("\n") + 1 for c in code if "record(" not in c.source and "import" not in c.source)
-    assert statistics.median(lengths) <= 7 and lengths[-1] <= 25
+    assert not [line for c in code for line in c.source.splitlines() if len(line) > 88]
+
+
+def test_few_imports(path):
+    _, code = read(path)
+    imports = [[line for line in c.source.splitlines() if line.startswith(("import ", "from "))] for c in code]
+    assert max(map(len, imports)) <= 6
+
+
+def several_ideas(source):
+    """The lines of a cell that hold more than one idea, each with what makes it so."""
+    tree, found = ast.parse(source), []
+    statements = [n for n in ast.walk(tree) if isinstance(n, ast.stmt)]
+    starts = [n.lineno for n in statements]
+    found += [(line, "two statements") for line in set(starts) if starts.count(line) > 1]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and isinstance(node.targets[0], ast.Name):
+            found.append((node.lineno, "a lambda with a name"))
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
+            if sum(isinstance(part, ast.Call | ast.ListComp) for part in node.value.elts) > 1:
+                found.append((node.lineno, "two assignments"))
+        if isinstance(node, COMPREHENSION):
+            inner = [n for n in ast.walk(node) if isinstance(n, COMPREHENSION)]
+            if len(inner) > 2:
+                found.append((node.lineno, "comprehensions three deep"))
+    return sorted(found)
+
+
+COMPREHENSION = ast.ListComp | ast.DictComp | ast.SetComp | ast.GeneratorExp
+
+
+def test_one_idea_a_line(path):
+    _, code = read(path)
+    assert not [(c.source.splitlines()[line - 1], why) for c in code for line, why in several_ideas(c.source)]
 
 
 def test_prose_between_code(path):
+    """At most three code cells in a row, where a claim belongs to the cell before it."""
     notebook, _ = read(path)
-    kinds = "".join("c" if c.cell_type == "code" else "m" for c in notebook.cells)
-    assert "ccc" not in kinds
+    counted = [c for c in notebook.cells if "cv.claim(" not in c.source]
+    assert "cccc" not in "".join(c.cell_type[0] for c in counted)

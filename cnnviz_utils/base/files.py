@@ -39,7 +39,8 @@ def cached(
                     (work / SUMS).write_text(json.dumps(_checksums(work)))
                 if not _whole(folder):
                     raise OSError(
-                        f"what was written to {folder} cannot be read back: is the disk full or damaged?"
+                        f"what was written to {folder} cannot be read back: "
+                        "is the disk full or damaged?"
                     )
                 return read(folder)
     return found[0]

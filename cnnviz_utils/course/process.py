@@ -61,6 +61,7 @@ class WaitingKernel:
         )
         self.process.start()
         theirs.close()
+        assert self.process.pid is not None  # it has started
         self.pid = self.process.pid
 
     def launch(
@@ -163,9 +164,8 @@ def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
 
     def telling(self, cell, cell_index, *args, **kwargs):
         if cell.cell_type == "code" and cell.source.strip():
-            tell(
-                f"{cell_index + 1}/{len(self.nb.cells)} {headings(self.nb.cells)[cell_index]}"
-            )
+            cells = self.nb.cells
+            tell(f"{cell_index + 1}/{len(cells)} {headings(cells)[cell_index]}")
         return execute_cell(self, cell, cell_index, *args, **kwargs)
 
     PapermillNotebookClient.execute_cell = telling
@@ -198,7 +198,10 @@ def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
     except DeadKernelError:
         return "the kernel died: not enough memory, or a crash in a library"
     except CellTimeoutError:
-        return f"a cell took longer than {order['timeout']} seconds and was stopped: --timeout allows more"
+        return (
+            f"a cell took longer than {order['timeout']} seconds and was stopped: "
+            "--timeout allows more"
+        )
     except NoSuchKernel:
         return (
             "there is no kernel called python3: install ipykernel into this environment"

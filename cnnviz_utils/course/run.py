@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import torch
@@ -154,7 +155,7 @@ def _execute(
     """Papermill in a child process (its working folder is a process's own); returns
     what went wrong, or ""."""
     fork = can_fork()
-    context = multiprocessing.get_context("forkserver" if fork else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if fork else "spawn")
     if fork:
         child.warm_up()
     settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
@@ -213,7 +214,10 @@ def check_whole(notebook) -> str:
         for output in cell.outputs:
             if output.output_type == "error":
                 first = (output.evalue.splitlines() or [""])[0]
-                return f"code cell {number} of {len(code)} raised {output.ename}: {first[:300]}"
+                return (
+                    f"code cell {number} of {len(code)} raised {output.ename}: "
+                    f"{first[:300]}"
+                )
     return ""
 
 

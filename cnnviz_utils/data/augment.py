@@ -75,7 +75,8 @@ class Augment:
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
-                f"images must be floating point (N, 3, H, W), not {images.dtype} {tuple(images.shape)}."
+                "images must be floating point (N, 3, H, W), "
+                f"not {images.dtype} {tuple(images.shape)}."
             )
         if images.numel() == 0:
             return images.clone()

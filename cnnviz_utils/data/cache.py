@@ -35,7 +35,7 @@ def _write(work: Path, parts: Iterable[Contents]) -> None:
 
 
 def _read(folder: Path) -> list[Contents]:
-    found = []
+    found: list[Contents] = []
     for split in json.loads((folder / "splits.json").read_text()):
         files = sorted(folder.glob(f"{split}-*.npy"))
         arrays = {

@@ -13,7 +13,7 @@ from cnnviz_utils.base.settings import UsageError, check_name, nearest
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
 from cnnviz_utils.data.photos import collections as photos
-from cnnviz_utils.data.sets import ImageSet, Splits
+from cnnviz_utils.data.sets import Labelled, Splits
 
 NAMES = (
     "menagerie",
@@ -61,7 +61,8 @@ def load_data(
     where = data_root(root)
     if name == "folder" and not root:
         raise FileNotFoundError(
-            "the data set 'folder' needs a root: the folder that holds the class folders"
+            "the data set 'folder' needs a root: "
+            "the folder that holds the class folders"
         )
     readers = {
         "caltech101": photos.caltech101,
@@ -89,7 +90,7 @@ def _call(name: str, function, *args, then=lambda result: result, **settings):
 
 
 def batches(
-    data: ImageSet,
+    data: Labelled,
     batch_size: int,
     *,
     shuffle: bool = False,
@@ -108,8 +109,8 @@ def batches(
     """
     if drop_last and len(data) < batch_size:
         raise ValueError(
-            f"a batch of {batch_size} is more than the {len(data)} images there are, and drop_last leaves "
-            "out the incomplete one: use a smaller batch_size"
+            f"a batch of {batch_size} is more than the {len(data)} images there are, "
+            "and drop_last leaves out the incomplete one: use a smaller batch_size"
         )
     if balanced:
         weights = class_weights(data.labels, len(data.classes))[data.labels]

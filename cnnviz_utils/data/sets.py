@@ -2,8 +2,9 @@
 they are known."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,13 +15,19 @@ class Rows:
     """Some rows of an array, in some order, without copying it: a memory map of a
     gigabyte stays on disk."""
 
-    def __init__(self, array: np.ndarray, index: np.ndarray):
+    def __init__(self, array: "np.ndarray | Rows", index: np.ndarray):
+        self.array: np.ndarray
+        self.index: np.ndarray
         if isinstance(array, Rows):
-            array, index = array.array, array.index[index]
-        self.array, self.index = array, index
+            self.array, self.index = array.array, array.index[index]
+        else:
+            self.array, self.index = array, index
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key) -> np.ndarray:
         return self.array[self.index[key]]
@@ -31,6 +38,22 @@ class Rows:
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self.index), *self.array.shape[1:])
+
+
+class Labelled(Protocol):
+    """What `batches` and `predict` need of a data set."""
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def on(
+        self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
+    ) -> tuple[Tensor, Tensor]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,12 +126,11 @@ class ImageSet:
         pick = lambda values: (
             None if values is None else tuple(values[i] for i in index)
         )
-        rows = lambda array: None if array is None else Rows(array, index)
         return replace(
             self,
-            images=rows(self.images),
+            images=Rows(self.images, index),
             labels=self.labels[index],
-            parts=rows(self.parts),
+            parts=None if self.parts is None else Rows(self.parts, index),
             has_mask=None if self.has_mask is None else self.has_mask[index],
             paths=pick(self.paths),
             info=pick(self.info),

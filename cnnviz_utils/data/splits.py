@@ -81,8 +81,8 @@ def list_split(
 
 
 def buggy_split(labels, seed: int = 42) -> dict[str, np.ndarray]:
-    """The split of S0's notebook, with its bug: {"train", "valid", "test", "picked"} ->
-    positions.
+    """The three-realms project's split, with its bug: a dict of positions in `labels`
+    under "train", "valid", "test" and "picked".
 
     Images stand class after class. A fifth is picked for the test. Validation should be
     a fifth of the rest, but its indices, drawn for a list as long as the rest, are used
@@ -226,7 +226,8 @@ def audit(
         if len(bad):
             worst = bad.idxmax()
             problems.append(
-                f"{name} has {shares.loc[worst, name]:.1%} {worst} where the whole has {overall[worst]:.1%}"
+                f"{name} has {shares.loc[worst, name]:.1%} {worst} "
+                f"where the whole has {overall[worst]:.1%}"
                 + (f" ({len(bad) - 1} more classes are off)" if len(bad) > 1 else "")
             )
         if empty := counts.index[(counts[name] == 0) & (overall > 0)].tolist():

@@ -36,7 +36,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ResidualBlock",
             "SmallAlexNet",
             "SmallCNN",
-            "draw_as_he",
+            "he_initialise",
         ],
         "weights": ["load_weights", "read_weights"],
     },

@@ -124,7 +124,7 @@ def build_model(
     if mean is not None or std is not None:
         model.normalise = Normalise(mean or (0.5,) * 3, std or (0.5,) * 3)
     if classes is not None:
-        model.classes = tuple(classes)
+        vars(model)["classes"] = tuple(classes)
     return model
 
 

@@ -65,7 +65,6 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
     rows: dict[str, dict] = {}
 
     def note(layer: nn.Module, name: str, output: Tensor) -> None:
-        counted = isinstance(layer, nn.Conv2d | nn.Linear)
         row = rows.setdefault(
             name,
             {
@@ -78,7 +77,7 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
         )
         # each number of the output is a sum over one filter: weight[0] has as many
         # numbers as products
-        if counted:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             row["multiply_adds"] += output[0].numel() * layer.weight[0].numel()
             row["activations"] += output[0].numel()
 
@@ -125,11 +124,12 @@ def training_bytes(
 def count_costs(model: nn.Module, size: int, channels: int = 3) -> Costs:
     """The four sums for one image of size x size."""
     table = layer_costs(model, size, channels)
-    sums = (
-        int(table[column].sum())
-        for column in ("parameters", "multiply_adds", "activations")
+    return Costs(
+        parameters=int(table["parameters"].sum()),
+        multiply_adds=int(table["multiply_adds"].sum()),
+        activations=int(table["activations"].sum()),
+        training_bytes=training_bytes(model, size, channels),
     )
-    return Costs(*sums, training_bytes(model, size, channels))
 
 
 def images_per_second(

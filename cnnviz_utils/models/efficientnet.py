@@ -19,7 +19,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnviz_utils.models.networks import Normalise, draw_as_he, run_stages
+from cnnviz_utils.models.networks import Normalise, he_initialise, run_stages
 
 # a stage a row: kernel, stride of its first block, how many times blocks widen inside,
 # channels that come out, blocks
@@ -68,8 +68,8 @@ class SamePadding(nn.Module):
 
 
 def conv_bn(
-    before: int,
-    width: int,
+    in_channels: int,
+    out_channels: int,
     kernel: int = 1,
     stride: int = 1,
     groups: int = 1,
@@ -80,14 +80,14 @@ def conv_bn(
 
     At stride 1 the padding is the same on all sides, and the convolution's own.
     """
-    layers = OrderedDict()
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
     if stride > 1:
         layers["pad"] = SamePadding(kernel, stride)
     padding = 0 if stride > 1 else kernel // 2
     layers["conv"] = nn.Conv2d(
-        before, width, kernel, stride, padding, groups=groups, bias=False
+        in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False
     )
-    layers["bn"] = nn.BatchNorm2d(width, eps=EPSILON)
+    layers["bn"] = nn.BatchNorm2d(out_channels, eps=EPSILON)
     if relu:
         layers["relu"] = nn.ReLU6()
     return nn.Sequential(layers)
@@ -97,13 +97,15 @@ class InvertedResidual(nn.Module):
     """Widen (1x1), look around (depthwise), narrow (1x1, no ReLU: it would lose what
     the few channels hold); plus the input where the shape is the same."""
 
-    def __init__(self, before: int, width: int, kernel: int, stride: int, times: int):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, times: int
+    ):
         super().__init__()
-        inside = before * times
-        self.expand = conv_bn(before, inside) if times > 1 else nn.Identity()
+        inside = in_channels * times
+        self.expand = conv_bn(in_channels, inside) if times > 1 else nn.Identity()
         self.depthwise = conv_bn(inside, inside, kernel, stride, groups=inside)
-        self.project = conv_bn(inside, width, relu=False)
-        self.shortcut = stride == 1 and before == width
+        self.project = conv_bn(inside, out_channels, relu=False)
+        self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(self.depthwise(self.expand(x)))
@@ -134,24 +136,24 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         self.normalise = Normalise(MEAN, STD)
         self.stem = conv_bn(3, 32, 3, 2)
-        before, ends = 32, (1, len(STAGES))
+        in_channels, ends = 32, (1, len(STAGES))
         for i, (kernel, stride, times, width, count) in enumerate(STAGES, start=1):
             width = divisible_by_8(width * widen)
             count = count if i in ends else math.ceil(count * deepen)
-            blocks = [InvertedResidual(before, width, kernel, stride, times)] + [
+            blocks = [InvertedResidual(in_channels, width, kernel, stride, times)] + [
                 InvertedResidual(width, width, kernel, 1, times)
                 for _ in range(count - 1)
             ]
             setattr(self, f"stage{i}", nn.Sequential(*blocks))
-            before = width
-        self.top = conv_bn(before, 1280)
+            in_channels = width
+        self.top = conv_bn(in_channels, 1280)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(1280, classes)
         names = [f"stage{i}" for i in range(1, len(STAGES) + 1)]
         ending = ["top", "pool", "flatten", "dropout", "head"]
         self.stages = ["normalise", "stem", *names, *ending]
-        draw_as_he(self)
+        he_initialise(self)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def freeze(
         if belongs(name, parts) and isinstance(module, nn.modules.batchnorm._BatchNorm):
             if frozen:
                 # bound, so that a deep copy's holds the copy
-                module.train = MethodType(_stay_evaluating, module)
+                module.__dict__["train"] = MethodType(_stay_evaluating, module)
             else:
                 module.__dict__.pop("train", None)
             module.train(module.training and not frozen)

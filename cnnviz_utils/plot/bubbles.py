@@ -154,6 +154,7 @@ def _place_labels(
                 text.remove()
             if covered == 0:
                 break
+        assert best is not None  # there is at least one place to try
         taken.append(best[2])
 
 

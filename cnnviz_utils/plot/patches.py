@@ -102,7 +102,8 @@ def show_patches(
     return finish(
         figure,
         alt
-        or f"{heading + '. ' if heading else ''}Deconvnet projections beside the strongest patches "
+        or f"{heading + '. ' if heading else ''}"
+        "Deconvnet projections beside the strongest patches "
         f"of {len(titles)} channels: {', '.join(titles[:12])}",
         palette=True,
     )

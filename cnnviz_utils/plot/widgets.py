@@ -46,7 +46,8 @@ def explore(
     for example in examples:
         if unknown := set(example) - set(controls):
             raise ValueError(
-                f"explore() has no control named {sorted(unknown)}; it has {sorted(controls)}"
+                f"explore() has no control named {sorted(unknown)}; "
+                f"it has {sorted(controls)}"
             )
     captions = captions or [
         ", ".join(f"{k} = {v}" for k, v in example.items()) for example in examples

@@ -48,10 +48,11 @@ def _area(
     """One pass a step over the whole batch: at step s the strongest s / steps of the
     pixels are taken from `end`."""
     check_maps(heatmaps)
-    if heatmaps.shape != (len(end), *end.shape[2:]):
+    wanted = (len(end), *end.shape[2:])
+    if heatmaps.shape != wanted:
         raise ValueError(
-            f"heatmaps must have a number for each pixel of the images, {(len(end), *end.shape[2:])}, "
-            f"not {tuple(heatmaps.shape)}: see `upsample_maps`"
+            "heatmaps must have a number for each pixel of the images, "
+            f"{wanted}, not {tuple(heatmaps.shape)}: see `upsample_maps`"
         )
     order = heatmaps.flatten(1).argsort(dim=1, descending=True, stable=True)
     place = order.argsort(1).view_as(heatmaps)[:, None]  # 0 for the strongest pixel
@@ -102,7 +103,8 @@ def collages(images: Tensor, n: int = 2) -> Tensor:
     -> (G, 3, n * H, n * W)."""
     if images.ndim != 5 or images.shape[1] != n * n:
         raise ValueError(
-            f"collages of {n} x {n} need images (G, {n * n}, 3, H, W), not {tuple(images.shape)}"
+            f"collages of {n} x {n} need images (G, {n * n}, 3, H, W), "
+            f"not {tuple(images.shape)}"
         )
     g, _, c, h, w = images.shape
     return (

@@ -47,11 +47,12 @@ def cascading_randomisation(
 
 
 def _draw_anew(module: nn.Module, name: str) -> None:
-    if hasattr(module, "reset_parameters"):
-        module.reset_parameters()
+    if callable(draw := getattr(module, "reset_parameters", None)):
+        draw()
     elif list(module.parameters(recurse=False)):
         raise ValueError(
-            f"{name} ({type(module).__name__}) has weights but no reset_parameters to draw them anew"
+            f"{name} ({type(module).__name__}) has weights, "
+            "but no reset_parameters to draw them anew"
         )
 
 
@@ -77,7 +78,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     Wang et al. 2004, Image quality assessment: from error visibility to structural
     similarity.
     """
-    check_maps(first), check_maps(second)
+    check_maps(first)
+    check_maps(second)
     a, b = (normalise_maps(m.double())[:, None] for m in (first, second))
     line = torch.exp(
         -((torch.arange(11, device=a.device, dtype=torch.float64) - 5) ** 2)
@@ -86,7 +88,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     window = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
     if min(a.shape[2:]) < 11:
         raise ValueError(
-            f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: upsample them"
+            f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: "
+            "upsample them"
         )
     mean = lambda x: F.conv2d(x, window)
     mean_a, mean_b = mean(a), mean(b)

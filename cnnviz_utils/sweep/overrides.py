@@ -98,7 +98,8 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
 def _override_data(data: dict, name: str, value) -> dict:
     if name == "seed":
         raise UsageError(
-            "set: the training's seeds are not a setting but --seeds, and the split's seed stays the file's"
+            "set: the training's seeds are not a setting but --seeds, "
+            "and the split's seed stays the file's"
         )
     if name == "data":
         known = data_kinds(str(value))

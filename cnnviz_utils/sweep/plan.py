@@ -42,7 +42,7 @@ SETTINGS = {
     "first": "dict | None",
     **TRAINING,
 }
-DEFAULTS = {
+DEFAULTS: dict[str, object] = {
     "weights": None,
     "freeze": [],
     "first": None,
@@ -156,7 +156,8 @@ def check_seeds(seeds, where: str) -> tuple[int, ...]:
         and all(type(s) is int and 0 <= s < 2**31 for s in seeds)
     ):
         raise UsageError(
-            f"{where}: seeds are different whole numbers from 0 on, as in [0, 1, 2], not {seeds!r}"
+            f"{where}: seeds are different whole numbers from 0 on, "
+            f"as in [0, 1, 2], not {seeds!r}"
         )
     return tuple(seeds)
 

@@ -101,8 +101,9 @@ def read_data(sweep: Sweep) -> Splits:
     for row in sweep.rows:
         if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
             raise UsageError(
-                f"row {row.name!r}: a batch of {row.settings['batch_size']} is more than the "
-                f"{len(splits.train)} images to learn from: set a smaller batch_size"
+                f"row {row.name!r}: a batch of {row.settings['batch_size']} "
+                f"is more than the {len(splits.train)} images to learn from: "
+                "set a smaller batch_size"
             )
     return splits
 
@@ -172,7 +173,8 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
 
     def epoch(row: dict) -> None:
         say(
-            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, validation {row['valid_accuracy']:.4f}, "
+            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, "
+            f"validation {row['valid_accuracy']:.4f}, "
             f"{time.time() - started:.0f} s",
             True,
         )
@@ -257,15 +259,20 @@ def run_sweep(
 
 
 def _result(job: Job) -> str:
-    here, published = read_record(job.record)["metrics"], job.row.published.get("test")
+    record = read_record(job.record)
+    assert record is not None  # it has just been written, or read
+    here, published = record["metrics"], job.row.published.get("test")
     beside = "" if published is None else f" (published {published:.4f})"
-    return f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, {here['seconds']:.0f} s"
+    return (
+        f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, "
+        f"{here['seconds']:.0f} s"
+    )
 
 
 def collect(stem: Path) -> dict[str, list[dict]]:
     """All records of a row with these settings, whichever the seed: {"runs": finished
     ones, "failed": failed ones}."""
-    found = {"runs": [], "failed": []}
+    found: dict[str, list[dict]] = {"runs": [], "failed": []}
     for path in sorted(stem.parent.glob(f"{stem.name}-seed*.json")):
         if record := read_record(path):
             kind = "failed" if path.name.endswith(".failed.json") else "runs"

@@ -38,7 +38,8 @@ class Change:
     def __post_init__(self):
         if self.noise < 0 or self.eps < 0 or self.steps < 1:
             raise ValueError(
-                f"noise and eps must not be negative, and steps must be at least 1, not {self}"
+                "noise and eps must not be negative, and steps must be at least 1, "
+                f"not {self}"
             )
 
     def __call__(

@@ -74,9 +74,11 @@ class Maps:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def on(self, device: str | torch.device, index: Tensor) -> tuple[Tensor, Tensor]:
+    def on(
+        self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Maps (n, C, h, w), or numbers (n, C), and labels (n,) on a device."""
-        rows = np.asarray(index)
+        rows = np.arange(len(self))[index]
         found = torch.from_numpy(self.kept[(self.turn + rows) % len(self.kept), rows])
         found = found.movedim(-1, 1) if found.ndim == 4 else found
         return found.to(device), self.labels[index].to(device)
@@ -107,6 +109,11 @@ class Beginning:
         return replace(self.train, turn=epoch - 1)
 
 
+def stages_of(model: nn.Module) -> list[str]:
+    """What the network declares as its stages, none if it does not."""
+    return [str(name) for name in getattr(model, "stages", ())]
+
+
 def frozen_stages(model: nn.Module) -> list[str]:
     """The stages before the first that learns or does not always give the same; none if
     no weights lie in them, or the network declares no `stages`.
@@ -115,14 +122,14 @@ def frozen_stages(model: nn.Module) -> list[str]:
     one after the other, in training and in evaluation.
     """
     frozen: list[str] = []
-    for name in getattr(model, "stages", ()):
+    for name in stages_of(model):
         if name != "flatten" and not _steady(getattr(model, name)):
             break
         frozen.append(name)
     weights = [
         p for n in frozen if n != "flatten" for p in getattr(model, n).parameters()
     ]
-    return frozen if weights and len(frozen) < len(model.stages) else []
+    return frozen if weights and len(frozen) < len(stages_of(model)) else []
 
 
 def _steady(part: nn.Module) -> bool:
@@ -173,9 +180,9 @@ def kept_beginning(
     front = frozen_stages(model) if known and views and sets and not watched else []
     if not front or config.amp != "off":
         return None
-    rest = Rest(model, model.stages[len(front) :])
+    rest = Rest(model, stages_of(model)[len(front) :])
     with evaluating(model):
-        images, _ = train.on(device, np.arange(min(2, len(train))))
+        images, _ = train.on(device, slice(0, 2))
         maps = run_stages(model, images, front)
         if not torch.equal(model(images), rest(maps)):
             return None
@@ -202,7 +209,8 @@ def _maps(
     device: torch.device,
 ) -> Maps:
     def make(folder: Path) -> None:
-        generator, file = torch.Generator().manual_seed(seed), None
+        generator = torch.Generator().manual_seed(seed)
+        file: np.memmap | None = None
         for view in range(views):
             start = 0
             for images, _ in batches(
@@ -219,7 +227,8 @@ def _maps(
                     )
                 file[view, start : start + len(maps)] = maps.numpy()
                 start += len(maps)
-        file.flush()
+        if file is not None:
+            file.flush()
 
     stamp = hashlib.sha256(str((len(data), views, change, batch_size, seed)).encode())
     # a set's fingerprint, and for sets that were given the wrong one some of its images

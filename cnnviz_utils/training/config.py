@@ -70,5 +70,6 @@ class TrainConfig:
             and self.weight_decay >= 0
         ):
             raise ValueError(
-                "momentum and label_smoothing must lie in [0, 1), weight_decay must not be negative"
+                "momentum and label_smoothing must lie in [0, 1), "
+                "weight_decay must not be negative"
             )

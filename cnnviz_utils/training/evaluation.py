@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.data.loaders import batches
+from cnnviz_utils.data.sets import ImageSet, Labelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 # afterwards
 @torch.no_grad()
 def predict(
-    model: nn.Module, data, batch_size: int = 256, device: str | torch.device = "auto"
+    model: nn.Module,
+    data: Labelled,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in
     evaluation mode."""
@@ -40,7 +44,7 @@ def predict(
 @torch.no_grad()
 def predict_tta(
     model: nn.Module,
-    data,
+    data: ImageSet,
     views: Sequence[Callable[[Tensor], Tensor]],
     share: float = 0.6,
     batch_size: int = 256,
@@ -59,7 +63,8 @@ def predict_tta(
     """
     if not views or not 0 <= share <= 1:
         raise ValueError(
-            f"test-time augmentation needs views and a share in [0, 1], not {len(views)} views and {share}"
+            "test-time augmentation needs views and a share in [0, 1], "
+            f"not {len(views)} views and {share}"
         )
     device, found = pick_device(device), []
     model.to(device)
@@ -161,7 +166,7 @@ def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
 @torch.no_grad()
 def embeddings(
     model: nn.Module,
-    data,
+    data: ImageSet,
     layer: str,
     batch_size: int = 256,
     device: str | torch.device = "auto",

@@ -19,7 +19,8 @@ def state_bytes(model: nn.Module) -> bytes:
 def what_it_computes(model: nn.Module) -> list[str]:
     """What `repr` does not show of a network: the numbers and switches of its layers,
     and the code that is not torch's."""
-    found, kinds = [], {}
+    found: list[str] = []
+    kinds: dict[type, None] = {}
     for name, module in model.named_modules():
         plain = {
             k: v
@@ -33,9 +34,10 @@ def what_it_computes(model: nn.Module) -> list[str]:
             for kind in type(module).__mro__
             if not kind.__module__.startswith("torch.")
         )
-    for function in filter(
-        inspect.isfunction, (part for kind in kinds for part in vars(kind).values())
-    ):
+    parts = [part for kind in kinds for part in vars(kind).values()]
+    for function in parts:
+        if not inspect.isfunction(function):
+            continue
         try:
             found.append(inspect.getsource(function))
         except OSError:  # typed in at a prompt

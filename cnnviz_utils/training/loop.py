@@ -47,7 +47,7 @@ class History:
         ]
 
 
-def autocast(device: torch.device, amp: str):
+def autocast(device: torch.device, amp: str) -> torch.autocast:
     """The context in which the forward pass computes: half precision where asked for,
     float32 otherwise."""
     dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(
@@ -57,7 +57,10 @@ def autocast(device: torch.device, amp: str):
 
 
 def loss_of(
-    output, labels: Tensor, config: TrainConfig, weights: Tensor | None
+    output: Tensor | tuple[Tensor, ...],
+    labels: Tensor,
+    config: TrainConfig,
+    weights: Tensor | None,
 ) -> Tensor:
     """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones
     count 0.3 (Szegedy 2015)."""
@@ -136,7 +139,7 @@ def fit(
     train: ImageSet,
     valid: ImageSet,
     config: TrainConfig,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     progress: Callable[[dict], None] | None = None,
     change: Change | None = None,
 ) -> History:
@@ -157,7 +160,7 @@ def fit(
         epoch, steps and learning rate.
     """
     device = pick_device(device)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     weights = (
         class_weights(train.labels, len(train.classes)).to(device)
         if config.class_weights
@@ -197,7 +200,10 @@ def fit(
                 right += (logits.argmax(1) == labels).sum()
                 seen, done = seen + len(labels), done + 1
             lr = step.optimiser.param_groups[0]["lr"]
-            where = f"epoch {epoch} (steps {done - steps + 1} to {done}, learning rate {lr:.3g})"
+            where = (
+                f"epoch {epoch} (steps {done - steps + 1} to {done}, "
+                f"learning rate {lr:.3g})"
+            )
             refuse_overflow(loss_sum, "the loss", where)
             valid_logits, valid_labels = predict(
                 rest or model, short.valid if short else valid, device=device
@@ -236,6 +242,6 @@ def refuse_overflow(values: Tensor, what: str, where: str) -> None:
     finite."""
     if not values.isfinite().all():
         raise FloatingPointError(
-            f"{what} became NaN or infinite in {where}: a smaller learning rate or gradient "
-            "clipping may help"
+            f"{what} became NaN or infinite in {where}: "
+            "a smaller learning rate or gradient clipping may help"
         )

@@ -2,10 +2,11 @@
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.data.loaders import batches
@@ -35,7 +36,7 @@ def find_lr(
     low: float = 1e-5,
     high: float = 10.0,
     steps: int = 80,
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> LrCurve:
     """Learning-rate finder (Smith 2017): one short run in which the learning rate grows
     from `low` to `high`.
@@ -71,14 +72,18 @@ def find_lr(
             losses.append(value)
     if not losses:
         raise FloatingPointError(
-            "the loss is not finite before the first step: look at the network and the images"
+            "the loss is not finite before the first step: "
+            "look at the network and the images"
         )
     return LrCurve(lrs, losses)
 
 
 def endless(
-    data, config: TrainConfig, generator: torch.Generator, device: torch.device
-):
+    data: ImageSet,
+    config: TrainConfig,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one epoch after another."""
     while True:
         yield from batches(

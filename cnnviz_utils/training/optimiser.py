@@ -21,7 +21,8 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
         part for part in rates if not any(belongs(name, [part]) for name in names)
     ]:
         raise ValueError(
-            f"lrs names {', '.join(map(repr, unknown))}, but this model has no such part"
+            f"lrs names {', '.join(map(repr, unknown))}, "
+            "but this model has no such part"
         )
     groups: dict[float, list] = {}
     for name, parameter in model.named_parameters():

@@ -4,6 +4,7 @@ again by whoever asks."""
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -27,7 +28,7 @@ GENTLE = {
 # data sets that weights are borrowed from: the settings they are loaded with, what
 # differs from the recipe, and the epochs of networks with batch normalisation and of
 # those without
-SOURCES = {
+SOURCES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[int, int]]] = {
     "menagerie_source": (
         {"seed": 0, "train": 60, "valid": 10, "test": 10},
         {},
@@ -61,7 +62,7 @@ def normed(model: nn.Module) -> bool:
 
 
 def recipe_for(
-    model: nn.Module, epochs: int = 6, seed: int = 0, **changes
+    model: nn.Module, epochs: int = 6, seed: int = 0, **changes: Any
 ) -> TrainConfig:
     """The recipe, but for `changes`, at a quarter of its learning rate for networks
     without batch normalisation, which bear no more."""

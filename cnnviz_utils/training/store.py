@@ -54,7 +54,7 @@ def run_key(
         *what_it_computes(model),
         json.dumps(asdict(config), sort_keys=True),
         str(change),
-        *map(inspect.getsource, TRAINING_CODE),
+        *(inspect.getsource(code) for code in TRAINING_CODE),
         torch.__version__,
     ):
         stamp.update(text.encode())

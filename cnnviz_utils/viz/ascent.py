@@ -119,7 +119,8 @@ def _channel(
         model(images)
     if layer not in maps or maps[layer].ndim not in (2, 4):
         raise ValueError(
-            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) in a forward pass of this network"
+            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) "
+            "in a forward pass of this network"
         )
     # a linear layer: one place
     maps[layer] = (
@@ -130,17 +131,23 @@ def _channel(
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
         raise ValueError(
-            f"channels: one, or one for each of the {n} images, not shape {tuple(chosen.shape)}"
+            f"channels: one, or one for each of the {n} images, "
+            f"not shape {tuple(chosen.shape)}"
         )
     if n and not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
         raise ValueError(
-            f"channels of layer {layer!r} go from 0 to {count - 1}, but there is {chosen.tolist()}"
+            f"channels of layer {layer!r} go from 0 to {count - 1}, "
+            f"but there is {chosen.tolist()}"
         )
     return maps[layer][torch.arange(n), chosen]
 
 
 def class_images(
-    model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None,
+    model: nn.Module,
+    targets: Targets,
+    size: int,
+    seeds: Sequence[int],
+    recipe: Recipe | None = None,
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
@@ -172,7 +179,8 @@ def ascend(
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:
         raise ValueError(
-            f"parametrisation must be one of {', '.join(START)}, not {recipe.parametrisation!r}"
+            f"parametrisation must be one of {', '.join(START)}, "
+            f"not {recipe.parametrisation!r}"
         )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     image = IMAGE[recipe.parametrisation]
@@ -184,7 +192,8 @@ def ascend(
         numbers = to_numbers(start.detach(), recipe)
     else:
         raise ValueError(
-            f"start must be {len(seeds)} images of {size} x {size} px, not {tuple(start.shape)}"
+            f"start must be {len(seeds)} images of {size} x {size} px, "
+            f"not {tuple(start.shape)}"
         )
     draws = torch.stack(
         [
@@ -200,7 +209,8 @@ def ascend(
             gain = objective(_transformed(images, draws[:, step], recipe))
             if gain.shape != (len(seeds),):
                 raise ValueError(
-                    f"the objective must give one number an image, not {tuple(gain.shape)}"
+                    "the objective must give one number an image, "
+                    f"not {tuple(gain.shape)}"
                 )
             loss = (
                 recipe.tv * total_variation(images)
