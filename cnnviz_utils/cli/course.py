@@ -120,8 +120,10 @@ def execute(
         list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")
     ] = None,
 ) -> None:
-    """For authors: run lessons in place, with their own parameters, and store their
-    outputs with clean metadata."""
+    """For authors: run lessons in place and store their outputs.
+
+    The lessons run with their own parameters; their metadata is cleaned.
+    """
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.course.lessons import all_lessons, choose
     from cnnviz_utils.course.run import LessonFailed, execute_in_place
@@ -142,8 +144,10 @@ def execute(
 def to_html(
     files: Annotated[list[Path], typer.Argument(help="Executed notebooks.")],
 ) -> None:
-    """Turn any notebook into a page that stands alone; scripts and everything else that
-    could run are taken out."""
+    """Turn any notebook into a self-contained page without scripts.
+
+    Everything that could run is taken out: scripts, event handlers, widgets.
+    """
     import nbformat
 
     from cnnviz_utils.course.report import write_page

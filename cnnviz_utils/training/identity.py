@@ -17,8 +17,8 @@ def state_bytes(model: nn.Module) -> bytes:
 
 
 def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: the numbers and switches of its layers,
-    and the code that is not torch's."""
+    """What `repr` does not show of a network: its layers' plain attributes, and the
+    source of the methods that are not torch's own."""
     found: list[str] = []
     kinds: dict[type, None] = {}
     for name, module in model.named_modules():

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class History:
-    """What happened, a dict an epoch: epoch, lr, train_loss, train_accuracy,
-    valid_loss, valid_accuracy, seconds, skipped (steps that the gradient scaler left
-    out)."""
+    """What happened in training, one dict for each epoch: epoch, lr, train_loss,
+    train_accuracy, valid_loss, valid_accuracy, seconds, skipped (steps that the
+    gradient scaler left out)."""
 
     rows: list[dict] = field(default_factory=list)
 
@@ -62,8 +62,8 @@ def loss_of(
     config: TrainConfig,
     weights: Tensor | None,
 ) -> Tensor:
-    """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones
-    count 0.3 (Szegedy 2015)."""
+    """The cross-entropy of the logits (n, classes). GoogLeNet gives three outputs in
+    training: the two auxiliary ones have weight 0.3 (Szegedy 2015)."""
     loss = lambda logits: F.cross_entropy(
         logits, labels, weight=weights, label_smoothing=config.label_smoothing
     )
@@ -79,10 +79,12 @@ class Stepper:
     """One step of training after another: forward pass, loss, gradients, optimiser.
     `fit` and `find_lr` use it.
 
-    config decides loss, precision and clipping; weights: one a class for the loss, or
-    None; rest: what runs in the model's place where its beginning has run already (see
-    `beginning`); skipped counts the steps that the gradient scaler left out because a
-    gradient had overflowed in float16.
+    config: decides loss, precision and clipping.
+    weights: one for each class in the loss, or None.
+    rest: what runs in the model's place where its beginning has run already, see
+        `beginning`; or None.
+    skipped: how many steps the gradient scaler left out because a gradient had
+        overflowed in float16.
     """
 
     model: nn.Module
@@ -99,7 +101,7 @@ class Stepper:
         )
 
     def set_lr(self, factor: float) -> None:
-        """Every group's learning rate: `factor` times its peak."""
+        """Set every group's learning rate to `factor` times its peak."""
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
 
@@ -127,8 +129,8 @@ class Stepper:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """The global random generator, from which dropout draws, is seeded inside and as
-    before afterwards."""
+    """Seed the global random generator (from which dropout draws) inside the block, and
+    restore its state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -146,18 +148,19 @@ def fit(
     """Train `model` in place; afterwards it has the weights of the epoch that was best
     on `valid`.
 
+    progress: called after each epoch with its row of the history.
     change: what is done to each batch before the network learns from it (noise, an
-    adversary). Validation is on images as they are, where such networks are best before
-    they are robust: the last epoch's weights stay.
+        adversary). Then the last epoch's weights are kept: validation is on unchanged
+        images, on which such a network is best before it has become robust.
 
     Where the first of the network's `stages` are frozen, what they give is computed
     once and kept: see `beginning`.
 
-    The same seed on the same machine gives the same bits. `progress` is called with
-    each epoch's row.
+    The same seed on the same machine gives the same bits.
 
-    Raises: FloatingPointError: loss or logits became NaN or infinite; the message names
-        epoch, steps and learning rate.
+    Raises:
+        FloatingPointError: loss or logits became NaN or infinite; the message names
+            epoch, steps and learning rate.
     """
     device = pick_device(device)
     model.to(device).to(memory_format=torch.channels_last)
