@@ -144,7 +144,7 @@ def check(sweep: Sweep) -> Sweep:
         first, weights = row.settings["first"], row.settings["weights"]
         try:
             for settings in ([row.settings | first] if first else []) + [row.settings]:
-                _check_training(settings, sweep.data["size"])
+                _check_training(settings, row.data(sweep.data)["size"])
             if not (weights is None or weights in known or Path(weights).is_file()):
                 raise UsageError(
                     f"no weights are called {weights!r} and no file is"
@@ -162,16 +162,10 @@ def _check_training(settings: dict, size: int) -> None:
         settings["augment"] or {}, [f.name for f in fields(Augment)], "augment"
     )
     config = training_config(settings)
-    with torch.device("meta"), torch.no_grad():
-        model = build_model(settings["model"], 2, size=size).eval()
+    with torch.device("meta"):
+        model = build_model(settings["model"], 2, size=size)
         freeze(model, settings["freeze"])
         parts = [name for name, _ in model.named_parameters()]
-        try:
-            model(torch.zeros(1, 3, size, size))
-        except RuntimeError:
-            raise UsageError(
-                f"{settings['model']} does not work on images of {size} pixels"
-            ) from None
     for part, _ in config.lrs:
         if not any(name.startswith(f"{part}.") for name in parts):
             raise UsageError(

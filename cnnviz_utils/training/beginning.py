@@ -78,9 +78,12 @@ class Maps:
         self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
     ) -> tuple[Tensor, Tensor]:
         """Maps (n, C, h, w), or numbers (n, C), and labels (n,) on a device."""
-        rows = np.arange(len(self))[index]
-        found = torch.from_numpy(self.kept[(self.turn + rows) % len(self.kept), rows])
-        found = found.movedim(-1, 1) if found.ndim == 4 else found
+        # a tensor of one number would count as the number
+        chosen = index if isinstance(index, int | slice) else np.asarray(index)
+        rows = np.arange(len(self))[chosen]
+        views = (self.turn + rows) % len(self.kept)
+        found = torch.from_numpy(np.array(self.kept[views, rows]))
+        found = found.movedim(-1, -3) if self.kept.ndim == 5 else found
         return found.to(device), self.labels[index].to(device)
 
 
