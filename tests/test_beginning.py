@@ -181,8 +181,8 @@ class Odd(Augment):
     pass
 
 
-@pytest.mark.parametrize("changes", [{"amp": "bfloat16"}, {"views": 0}, {"augment": Augment(flip=0.5), "epochs": 4},
-                                     {"augment": Odd(flip=0.5), "epochs": 9}], ids=["half", "off", "few epochs", "unknown augmentation"])
+@pytest.mark.parametrize("changes", [{"amp": "bfloat16"}, {"views": 0}, {"augment": Augment(flip=0.5), "epochs": 4}, {"epochs": 1},
+                                     {"augment": Odd(flip=0.5), "epochs": 9}], ids=["half", "off", "few epochs", "one epoch", "unknown augmentation"])
 def test_the_long_way_by_settings(changes, sets):
     assert asked(network(), sets, replace(CONFIG, **changes)) is None
 

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -125,40 +126,55 @@ def frozen_stages(model: nn.Module) -> list[str]:
     one after the other, in training and in evaluation.
     """
     frozen: list[str] = []
-    for name in stages_of(model):
-        if name != "flatten" and not _steady(getattr(model, name)):
-            break
-        frozen.append(name)
+    with _training(model):
+        for name in stages_of(model):
+            if name != "flatten" and not _steady(getattr(model, name)):
+                break
+            frozen.append(name)
     weights = [
         p for n in frozen if n != "flatten" for p in getattr(model, n).parameters()
     ]
     return frozen if weights and len(frozen) < len(stages_of(model)) else []
 
 
+@contextmanager
+def _training(model: nn.Module) -> Iterator[None]:
+    """Every part in the mode that it has in training: a frozen BatchNorm evaluates even
+    then, see `freeze`."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.train()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
 def _steady(part: nn.Module) -> bool:
-    """Whether it neither learns, nor draws, nor counts, nor is watched by a hook."""
+    """Whether it neither learns, nor draws, nor counts, nor is watched by a hook; asked
+    in training mode."""
     if any(parameter.requires_grad for parameter in part.parameters()):
         return False
     for module in part.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            # see `freeze`: it evaluates whatever mode the network is in
-            held = "train" in vars(module) and not module.training
-            fine = (
-                type(module) is nn.BatchNorm2d and held and module.track_running_stats
-            )
-        elif type(module) in (nn.Dropout, nn.Dropout2d):
-            fine = module.p == 0
+        kind, code = type(module), type(module).__module__
+        if kind is nn.BatchNorm2d:
+            fine = module.track_running_stats and not module.training
+        elif kind in (nn.Dropout, nn.Dropout2d):
+            fine = module.p == 0 or not module.training
         else:
-            code = type(module).__module__
-            fine = type(module) in STEADY or code.startswith(STEADY_CODE)
+            fine = kind in STEADY or code.startswith(STEADY_CODE)
         if not fine or _changed(module):
             return False
     return True
 
 
 def _changed(module: nn.Module) -> bool:
-    """Whether hooks, or another forward, do more than the layer's kind says."""
-    return "forward" in vars(module) or any(getattr(module, hook) for hook in HOOKS)
+    """Whether hooks, or a forward that is not `freeze`'s, do more than the layer's kind
+    says."""
+    function = getattr(vars(module).get("forward"), "__func__", None)
+    freezes = getattr(function, "__module__", "") == "cnnviz_utils.models.freezing"
+    other = "forward" in vars(module) and not freezes
+    return other or any(getattr(module, hook) for hook in HOOKS)
 
 
 @torch.no_grad()
@@ -171,13 +187,10 @@ def kept_beginning(
 ) -> Beginning | None:
     """The frozen beginning's maps of both sets, computed now or found in the cache; or
     None, where the long way has to be gone: nothing is frozen, half precision, too
-    large to keep, no more epochs than augmented views, a kind of augmentation or data
-    set that is not known here."""
-    views = config.views
-    if config.augment:
-        known = type(config.augment) is Augment and config.epochs > views
-    else:
-        views, known = min(views, 1), True
+    large to keep, no more epochs than views, a kind of augmentation or data set that is
+    not known here."""
+    views = config.views if config.augment else min(config.views, 1)
+    known = config.epochs > views and type(config.augment) in (Augment, type(None))
     sets = type(train) is type(valid) is ImageSet and len(train) and len(valid)
     watched = _changed(model)
     front = frozen_stages(model) if known and views and sets and not watched else []
