@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.base.files import StorageError, writable_folder, write_whole
 from cnnviz_utils.base.paths import CHECKOUT
-from cnnviz_utils.base.settings import UsageError, nearest
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.provenance import provenance
 from cnnviz_utils.course.records import plain
 from cnnviz_utils.data.loaders import load_data
@@ -23,7 +21,9 @@ from cnnviz_utils.sweep.report import write_summary
 from cnnviz_utils.sweep.row import row_key, train_row
 from cnnviz_utils.training.recipes import SOURCES, borrowed
 
-# a line of text, and whether the next line may overwrite it (an epoch's may)
+# what a finished run's record must say; one that does not is made again
+NEEDED = ("last_loss", "val", "test", "best_epoch", "seconds")
+# a text, and whether it is passing (an epoch's) or to stay (a run's)
 Progress = Callable[[str, bool], None]
 
 
@@ -54,22 +54,9 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
 
 
-def check_device(device: str) -> None:
-    """Raises UsageError for a device that there is not."""
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise UsageError(
-            f"no device is called {device!r}" + nearest(device, ("auto", "cpu", "cuda"))
-        )
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"there is no GPU {index or 0} here: use --device cpu, or auto"
-        )
-
-
 def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     """The table as it will be run on this machine. Raises UsageError."""
-    check_device(device)
+    pick_device(device)
     sweep = override(read_sweep(file), overrides or {})
     if seeds:
         sweep = replace(sweep, seeds=check_seeds(list(seeds), "seeds"))
@@ -102,12 +89,15 @@ def read_data(sweep: Sweep) -> dict[int, Splits]:
                 found[wanted["size"]] = load_data(**wanted)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
+    splits = found[sweep.data["size"]]
+    for name in ("train", "valid", "test"):
+        if not len(getattr(splits, name)):
+            raise UsageError(f"the {name} set of {sweep.data['name']} has no images")
     for row in sweep.rows:
-        images = len(found[sweep.data["size"]].train)
-        if row.settings["drop_last"] and row.settings["batch_size"] > images:
+        if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
             raise UsageError(
                 f"row {row.name!r}: a batch of {row.settings['batch_size']} "
-                f"is more than the {images} images to learn from: "
+                f"is more than the {len(splits.train)} images to learn from: "
                 "set a smaller batch_size"
             )
     return found
@@ -157,7 +147,10 @@ def read_record(path: Path) -> dict | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return (
             content
-            if isinstance(content, dict) and {"metrics", "error"} & set(content)
+            if isinstance(content, dict)
+            and {"row", "seed"} <= set(content)
+            and ("error" in content or {"history", "provenance"} <= set(content))
+            and set(NEEDED) <= set(content.get("metrics", NEEDED))
             else None
         )
     except (OSError, ValueError):
@@ -186,6 +179,8 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
 
     try:
         found = train_row(job.row.settings, splits, job.seed, device, epoch)
+    except StorageError:  # nor could anything be said about it
+        raise
     except Exception as error:  # whatever it is, the other rows still run
         write_whole(
             job.failure,
@@ -243,6 +238,7 @@ def run_sweep(
     fetch_weights(
         [job.row for job in jobs if not read_record(job.record)], splits, progress
     )
+    writable_folder(out / "records")
     outcome = Outcome(out / "index.html")
     try:
         for number, job in enumerate(jobs, start=1):

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base import pictures
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.hooks import evaluating
 from cnnviz_utils.base.paths import cache_root
@@ -246,16 +247,14 @@ def _maps(
         if file is not None:
             file.flush()
 
-    stamp = hashlib.sha256(str((len(data), views, change, batch_size, seed)).encode())
-    # a set's fingerprint, and for sets that were given the wrong one some of its images
-    some = np.unique(np.linspace(0, len(data) - 1, 64).astype(int))
-    stamp.update(data.fingerprint.encode() + np.asarray(data.images[some]).tobytes())
+    asked = (data.fingerprint, views, change, batch_size, seed, list(front))
+    stamp = hashlib.sha256(str(asked).encode())
     parts = [getattr(model, name) for name in front if name != "flatten"]
     for part in parts:
         stamp.update("".join([repr(part), *what_it_computes(part)]).encode())
         stamp.update(state_bytes(part))
-    code = [inspect.getsource(make), inspect.getsource(augment), torch.__version__]
-    stamp.update(f"{front} {device.type} {code}".encode())
+    code = [inspect.getsource(part) for part in (make, augment, pictures)]
+    stamp.update(f"{device.type} {torch.__version__} {code}".encode())
     folder = cache_root() / f"maps-{stamp.hexdigest()[:16]}"
     read = lambda found: np.load(found / "maps.npy", mmap_mode="r")
     return Maps(cached(folder, make, read), data.labels, data.classes)

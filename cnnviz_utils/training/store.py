@@ -10,30 +10,33 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from cnnviz_utils.base import pictures
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.data import augment
 from cnnviz_utils.data.loaders import batches, class_weights
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.data.sets import ImageSet, Rows
 from cnnviz_utils.training import adversary, beginning, loop, optimiser
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.evaluation import predict
 from cnnviz_utils.training.identity import state_bytes, what_it_computes
 from cnnviz_utils.training.loop import History, fit
 
-# a change in this code gives other weights, so it is part of a run's key
+# other code gives other weights
 TRAINING_CODE = (
-    loop,
-    optimiser,
-    beginning,
-    adversary,
-    augment,
-    batches,
-    class_weights,
+    *(loop, optimiser, beginning, adversary, augment, pictures),
+    *(batches, class_weights),
+    *(predict, ImageSet, Rows),  # the best epoch is chosen by what is predicted
 )
+
+
+def training_code() -> list[str]:
+    """The source of whatever makes a network's weights what they are."""
+    return [inspect.getsource(part) for part in TRAINING_CODE]
 
 
 def run_key(
@@ -54,7 +57,7 @@ def run_key(
         *what_it_computes(model),
         json.dumps(asdict(config), sort_keys=True),
         str(change),
-        *(inspect.getsource(code) for code in TRAINING_CODE),
+        *training_code(),
         torch.__version__,
     ):
         stamp.update(text.encode())
@@ -98,20 +101,21 @@ def fit_or_load(
     change: Change | None = None,
 ) -> History:
     """`fit`, unless the same run was made before: then its weights and history are read
-    (safetensors and JSON). Either way the model is in the mode in which it came, and
+    (safetensors and JSON). Either way every module is in the mode in which it came, and
     nothing is left in `.grad`.
 
     A damaged entry is trained again. `cache` is a folder, by default "models" among the
     caches.
     """
-    mode = model.training
+    modes = {module: module.training for module in model.modules()}
     first_weights = copy.deepcopy(model.state_dict())
 
     def train_and_save(folder: Path) -> None:
         # an entry that could not be read may have left others
         model.load_state_dict(first_weights)
         history = fit(model, train, valid, config, device, progress, change)
-        save_file(plain_weights(model), folder / "weights.safetensors")
+        # not save_file, whose errors are none of the system's
+        (folder / "weights.safetensors").write_bytes(save(plain_weights(model)))
         (folder / "history.json").write_text(json.dumps(history.rows))
 
     def read(folder: Path) -> History:
@@ -123,5 +127,7 @@ def fit_or_load(
         model, train, valid, config, change
     )
     history = cached(where, train_and_save, read)
-    model.train(mode).zero_grad(set_to_none=True)
+    for module, mode in modes.items():
+        module.training = mode
+    model.zero_grad(set_to_none=True)
     return history

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.data.cache import new_array
+from cnnviz_utils.data.sets import ImageSet, Rows, hash_rows
 
 IMAGE_ENDINGS = {
     ".jpg",
@@ -155,10 +156,16 @@ def decode(
     """
     if broken not in ("refuse", "skip"):
         raise ValueError(f'broken is "refuse" or "skip", not {broken!r}')
-    stamp = hashlib.sha256(f"{DECODER}|{size}|{outline is not None}".encode())
+    # of the files: their place, and the times that a copy over them cannot keep
+    stamp = hashlib.sha256(
+        f"{DECODER}|{size}|{outline is not None}|{root.resolve()}".encode(
+            errors="surrogateescape"
+        )
+    )
     for name in files:
-        status = (root / name).stat()
-        stamp.update(f"{name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        is_now = (root / name).stat()
+        facts = (is_now.st_size, is_now.st_mtime_ns, is_now.st_ctime_ns, is_now.st_ino)
+        stamp.update(f"{name}|{facts}\n".encode(errors="surrogateescape"))
     key = stamp.hexdigest()[:12]
     arrays, good = cached(
         cache_root() / f"photos-{size}-{key}",
@@ -176,13 +183,12 @@ def decode(
             stacklevel=2,
         )
     data = ImageSet(
-        images=arrays["images"],
+        images=Rows(arrays["images"], hashes=np.array(arrays["hashes"])),
         labels=torch.tensor(labels),
         classes=tuple(classes),
         parts=arrays.get("parts"),
         has_mask=arrays.get("has_mask"),
         paths=tuple(files),
-        fingerprint=key,
     )
     return data.subset(np.flatnonzero(good)) if bad else data
 
@@ -195,21 +201,9 @@ def _read_decoded(folder: Path) -> tuple[dict[str, np.ndarray], list[bool]]:
 def _decode_all(
     folder: Path, root: Path, files: Sequence[str], size: int, outline
 ) -> None:
-    images = np.lib.format.open_memmap(
-        folder / "images.npy",
-        mode="w+",
-        dtype=np.uint8,
-        shape=(len(files), 3, size, size),
-    )
+    images = new_array(folder / "images.npy", (len(files), 3, size, size))
     parts = (
-        np.lib.format.open_memmap(
-            folder / "parts.npy",
-            mode="w+",
-            dtype=np.uint8,
-            shape=(len(files), size, size),
-        )
-        if outline
-        else None
+        new_array(folder / "parts.npy", (len(files), size, size)) if outline else None
     )
     has_mask, good = np.zeros(len(files), bool), [True] * len(files)
 
@@ -235,6 +229,7 @@ def _decode_all(
         warnings.simplefilter("ignore")
         list(pool.map(one, range(len(files))))
     images.flush()
+    np.save(folder / "hashes.npy", hash_rows(images))
     (folder / "good.json").write_text(json.dumps(good))
     if parts is not None:
         parts.flush()
