@@ -22,7 +22,7 @@ from cnnviz_utils.base.settings import UsageError, check_name, fitting, nearest
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
 from cnnviz_utils.data.photos import collections as photos
-from cnnviz_utils.data.sets import ImageSet, Splits
+from cnnviz_utils.data.sets import Labelled, Splits
 
 NAMES = DATA_SETS
 # what the readers of photos are asked
@@ -110,7 +110,7 @@ def _call(name: str, function, *args, then=lambda result: result, **settings):
 
 
 def batches(
-    data: ImageSet,
+    data: Labelled,
     batch_size: int,
     *,
     shuffle: bool = False,
