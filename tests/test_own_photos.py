@@ -167,4 +167,4 @@ def test_no_room_on_a_small_disk(tmp_path, monkeypatch):
         with pytest.raises(OSError, match=r"no room for 1 MB of decoded photos \(No space left on device\)"):
             load_data("folder", root=noise(tmp_path / "zoo"), size=224)
     finally:
-        subprocess.run(["umount", str(tmp_path / "cache")], check=True)
+        subprocess.run(["umount", "-l", str(tmp_path / "cache")], check=True)
