@@ -164,7 +164,7 @@ def test_no_room_on_a_small_disk(tmp_path, monkeypatch):
         pytest.skip("no disk can be made here")
     try:
         monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path / "cache"))
-        with pytest.raises(OSError, match=r"no room for 1 MB of decoded photos \(No space left on device\)"):
+        with pytest.raises(OSError, match="no space is left to write .*free some"):
             load_data("folder", root=noise(tmp_path / "zoo"), size=224)
     finally:
-        subprocess.run(["umount", str(tmp_path / "cache")], check=True)
+        subprocess.run(["umount", "-l", str(tmp_path / "cache")], check=True)
