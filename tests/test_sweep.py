@@ -198,7 +198,7 @@ def test_what_is_no_table_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"model": "small_rasnet"}, "row 'slow': no network is called 'small_rasnet', did you mean 'small_resnet'"),
-    ({"model": "alexnet"}, "row 'slow': alexnet does not work on images of 16 pixels"),
+    ({"model": "alexnet"}, "row 'slow': alexnet cannot take images of 16 x 16 px"),
     ({"freeze": ["stage9"]}, "row 'slow': ResNet has no part 'stage9'"),
     ({"freeze": ["stem", "stage1", "stage2", "stage3", "head"]}, "row 'slow': freeze leaves nothing that learns"),
     ({"first": {"freeze": ["tail"]}}, "row 'slow': ResNet has no part 'tail'"),

@@ -32,7 +32,7 @@ PHOTO_SETTINGS = {
     "valid": Share,
     "test": Share,
     "broken": Broken,
-    "split": Literal["s2", "stratified", "own"],
+    "split": Literal["published", "stratified", "own"],
 }
 
 
