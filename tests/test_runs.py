@@ -178,21 +178,36 @@ def started(*words: str) -> subprocess.Popen:
                             start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course, asked):
-    """The command as a person, or a system, starts and stops it; the lesson that waits forever is not left running."""
+def test_a_request_to_end_stops_what_runs_and_keeps_what_is_finished(course):
+    """The command as a system starts and stops it; the lesson that waits forever is not left running. SIGTERM raises
+    what Ctrl-C does (the next test), so one of the two shows what happens then."""
     lesson_file(course.folder, "02_second", PID, "time.sleep(300)")
     script = ("import pathlib, sys\nfrom cnnviz_utils import cli\nfrom cnnviz_utils.base import paths\nfrom cnnviz_utils.course import lessons\n"
               f"paths.course_root = lessons.course_root = lambda: pathlib.Path({str(course.folder)!r})\ncli.main()")
     out = course.folder / "out"
     command = started("-c", script, "run", "--jobs", "2", "--out", str(out))
     wait_for(lambda: (out / "01_first.html").exists() and (course.folder / "notebooks" / "pid").exists())
-    command.send_signal(asked)
+    command.send_signal(signal.SIGTERM)
     output = command.communicate(timeout=180)[0]
     assert command.returncode == 130 and "interrupted; what was finished is kept" in output and "Traceback" not in output
     assert (out / "index.html").exists() and not list(out.glob("*.failed.ipynb")) and not list(out.glob(".run-*"))
     kernel = int((course.folder / "notebooks" / "pid").read_text())
     wait_for(lambda: ended(kernel))
+
+
+def test_sigterm_and_sighup_raise_what_ctrl_c_raises(monkeypatch):
+    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(cli.sys, "argv", ["cnnviz", "run", "nothing"])
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def test_ctrl_c_while_it_is_still_importing_ends_without_a_traceback(course):

@@ -478,15 +478,16 @@ def test_the_page_stands_alone_and_escapes(table, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "train_row", fake)
     text = run_sweep(table(), tmp_path / "out", device="cpu").page.read_text()
     assert "Squares &amp; &lt;circles&gt;" in text and "<circles>" not in text
-    assert "<script" not in text and "http" not in text and "src=" not in text and "<p>Second.</p>" in text
-    assert 'role="img"' in text and "fast: published 0.250, here 0.500" in text
+    assert "<script" not in text and "http" not in text and "<p>Second.</p>" in text
+    assert text.count("src=") == text.count('src="data:image/png;base64,') == 1
+    assert "fast: published 0.250, here 0.500" in text
 
 
 def test_a_table_of_nothing_published_has_our_columns_only(table, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "train_row", fake)
     plain = table({0: {"published": {}}, 1: {"published": {}}})
     text = run_sweep(plain, tmp_path / "out", device="cpu").page.read_text()
-    assert "published" not in text.lower() and "difference" not in text and "0.5000" in text and "<svg" in text
+    assert "published" not in text.lower() and "difference" not in text and "0.5000" in text and "<img" in text
 
 
 def test_where_runs_are_from_is_told_once():
@@ -513,7 +514,7 @@ def test_a_page_without_any_run_or_published_value_is_still_one(table, tmp_path,
     monkeypatch.setattr(run, "train_row", lambda *rest: {}["missing"])
     outcome = run_sweep(table({0: {"published": {}}, 1: {"published": {}}}), tmp_path / "out", device="cpu")
     assert len(outcome.failed) == 3 and "KeyError" in outcome.page.read_text()
-    assert "<svg" not in page(summary_of(outcome))
+    assert "<img" not in page(summary_of(outcome))
 
 
 # the command

@@ -1,4 +1,5 @@
-"""Made once, kept on disk, never half written, never read when damaged."""
+"""Results that are made once and kept on disk. They are never left half written, and
+never read when damaged."""
 
 import errno
 import json
@@ -63,7 +64,7 @@ def writable_folder(folder: Path) -> Path:
 def cached(
     folder: Path, make: Callable[[Path], None], read: Callable[[Path], Found]
 ) -> Found:
-    """What `read` finds in `folder`: as it is there, or made first.
+    """The result of `read(folder)`; a folder that is missing or damaged is made first.
 
     `make(path)` writes files into a temporary folder beside it, which is then renamed:
     whoever looks sees all of it or nothing. A checksum of every file is kept with them.
@@ -127,10 +128,10 @@ def _crc32(file: Path) -> int:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes `folder`. The lock is a file beside it, and is freed
-    when its holder ends, however.
+    """Let one process at a time make `folder`. The lock is a file beside it; the system
+    frees it when the process that holds it ends, even if it is killed.
 
-    What an earlier holder left unfinished when it was killed is removed.
+    What a killed process left unfinished is removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f".{folder.name}.lock")
@@ -144,8 +145,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into. It takes `folder`'s name, and its place, at the
-    end; after an error it is gone."""
+    """An empty folder to write into. At the end it replaces `folder`; after an error it
+    is removed."""
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield work

@@ -1,5 +1,6 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
-data and weights, `sweep` the one that replays a table.
+data and weights, `sweep` the one that replays a table, `explain` the one that looks at
+photos.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -11,7 +12,7 @@ import sys
 import typer
 
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.cli import course, data, sweep
+from cnnviz_utils.cli import course, data, explain, sweep
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command(name="html")(course.to_html)
 app.command()(course.copy)
 app.command()(course.lab)
 app.command()(sweep.sweep)
+app.command()(explain.explain)
 
 
 def main() -> None:

@@ -19,8 +19,11 @@ def data(
         typer.Option(help="Where photos lie; by default CNNVIZ_DATA, or data/."),
     ] = None,
 ) -> None:
-    """List the data sets: what is here, what is missing, where it belongs, how to get
-    it."""
+    """List the data sets, and how to get those that are missing.
+
+    With a name, the command ends with exit code 1 if that data set is missing; with
+    --verify, if anything is wrong with its files.
+    """
     from cnnviz_utils.data.photos import catalogue
 
     try:
@@ -59,8 +62,10 @@ def pretrain(
         Path | None, typer.Option(help="Also copy the weights here, as .safetensors.")
     ] = None,
 ) -> None:
-    """Make weights to borrow, or find those made before: `recipes.borrowed` takes
-    them."""
+    """Train weights to borrow, unless they are in the cache.
+
+    In Python `recipes.borrowed` uses them.
+    """
     from safetensors.torch import save_file
 
     from cnnviz_utils.models.build import build_model

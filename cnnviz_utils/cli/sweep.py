@@ -53,8 +53,11 @@ def sweep(
         str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")
     ] = "auto",
 ) -> None:
-    """Run a table of settings: a run for each row and seed, published values beside
-    ours. What is done is not done again."""
+    """Run a table of settings and compare with its published values.
+
+    There is one run for each row and seed. Runs that are already recorded are not made
+    again, so that the same command continues a sweep that was stopped.
+    """
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.sweep.run import run_sweep
 

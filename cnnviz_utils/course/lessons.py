@@ -1,5 +1,5 @@
-"""The lessons on disk: their names, questions and parameters; and what may be asked of
-them."""
+"""The lessons on disk: their names, questions and parameters, and the values that a run
+gives to the parameters."""
 
 import ast
 import io
@@ -141,8 +141,8 @@ def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
 
 
 def choose(wanted: list[str], lessons: dict[str, Lesson]) -> list[Lesson]:
-    """Lessons by number ("2", "02"), name or a part of it that only one has; all of
-    them if none is wanted."""
+    """Lessons by number ("2", "02"), by name, or by a part of the name that only one
+    lesson has; all lessons if `wanted` is empty."""
     if not wanted:
         return list(lessons.values())
     chosen = []

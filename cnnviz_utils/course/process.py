@@ -84,8 +84,8 @@ def execute(order: dict, tell) -> str:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # papermill reports progress only as a bar on stderr: tell the parent before every
-    # cell instead
+    # papermill reports progress only as a bar on stderr: send the parent a message
+    # before every cell instead
     execute_cell = PapermillNotebookClient.execute_cell
 
     def telling(self, cell, cell_index, *args, **kwargs):

@@ -57,8 +57,8 @@ class Children:
         self.stopped = False
 
     def stop(self) -> None:
-        """End them; what they had begun is dropped. A child that starts later ends at
-        once."""
+        """End all of them; unfinished work is dropped. A process that is started later
+        ends at once."""
         self.stopped = True
         for process in list(self.running):
             process.terminate()
@@ -103,7 +103,7 @@ def run_lesson(
             else None
         )
         problem = problem or check_whole(notebook)
-        if problem:
+        if problem or notebook is None:
             if notebook is not None:
                 os.replace(work, failed)
                 problem += f" (as far as it came: {failed.name})"
@@ -191,7 +191,7 @@ def _execute(
                     progress(text)
                 else:
                     problem = text
-        except EOFError:  # it has ended
+        except EOFError:  # the process has ended
             return problem
         except BaseException:
             process.terminate()

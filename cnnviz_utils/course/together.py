@@ -1,5 +1,4 @@
-"""Run several lessons, some of them at the same time, and say meanwhile what is going
-on.
+"""Run several lessons, some of them at the same time, and report progress.
 
 Two lessons with a core each are done sooner than one after the other with two: much of
 a lesson is imports, drawing and small steps that use one core only.
@@ -113,11 +112,11 @@ class Progress:
         """text: "12/40 Heading", the cell that begins."""
         number, heading = lesson.name[:2], text.partition(" ")[2]
         with self.lock:
-            started, before = self.running[number]
+            started, earlier = self.running[number]
             self.running[number] = (started, text)
             if sys.stdout.isatty():
                 self._status()
-            elif heading != before.partition(" ")[2]:
+            elif heading != earlier.partition(" ")[2]:
                 print(
                     f"  {number}  {time.time() - started:4.0f} s  cell {text}",
                     flush=True,

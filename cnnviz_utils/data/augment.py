@@ -145,9 +145,9 @@ def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def fixed_views(shift: float = 0.06) -> tuple[Callable[[Tensor], Tensor], ...]:
-    """Eight ways to look at images (N, 3, H, W), always the same: moved towards each of
-    the four corners by `shift` of the side, 0..1, edges repeated; each as it is and
-    mirrored. For `evaluation.predict_tta`.
+    """Eight fixed views for `evaluation.predict_tta`: images (N, 3, H, W) moved towards
+    each of the four corners by `shift` (0..1) of the side with the edges repeated, each
+    also mirrored.
     """
     if not 0.0 <= shift <= 1.0:
         raise ValueError(f"shift must lie between 0 and 1, not {shift}.")

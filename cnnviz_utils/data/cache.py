@@ -9,7 +9,7 @@ import numpy as np
 
 from cnnviz_utils.base.files import cached
 
-# a split's name, its arrays, one dict an image
+# a split's name, its arrays, one dict for each image
 Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]
 
 

@@ -85,7 +85,7 @@ def load_data(
 
 
 def _call(name: str, function, *args, then=lambda result: result, **settings):
-    """Call with settings checked by name first."""
+    """Call `function` after checking that it has parameters of these names."""
     known = [
         p for p in inspect.signature(function).parameters if p not in ("root", "name")
     ]
@@ -155,8 +155,8 @@ def batches(
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """One weight a class, inverse to its count, averaging 1 over the images; a class
-    without images weighs 0."""
+    """Weights (classes,) inverse to the classes' counts, with mean 1 over the images. A
+    class without images has weight 0."""
     counts = torch.bincount(labels, minlength=classes).float()
     weights = torch.where(counts > 0, 1 / counts.clamp(min=1), torch.zeros(()))
     return weights * len(labels) / (counts * weights).sum()

@@ -124,8 +124,8 @@ class ImageSet:
     def on(
         self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`self[index]` on a device; what travels there are the bytes, a quarter of the
-        floats."""
+        """`self[index]` on a device. The images are moved as bytes and become floats
+        there: a quarter of the traffic."""
         index = np.asarray(index) if not isinstance(index, int | slice) else index
         images = torch.from_numpy(np.array(self.images[index])).to(device)
         return images.float().div_(255), self.labels[index].to(device)

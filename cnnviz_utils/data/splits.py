@@ -142,11 +142,12 @@ def normalisation(
 class Audit:
     """What is wrong with a split.
 
-    shares: a row a class, a column a set: the class's share of the set
-    copies: images that stand in two sets bit for bit, as (set, position, set, position)
-    near: the same for images that look alike (`near_duplicates`)
-    lost: images of the whole that are in no set; problems: one sentence for each
-        finding, none for an honest split
+    shares: each class's share of each set: classes in rows, sets in columns.
+    copies: images that are in two sets with exactly the same pixels, as (set, position,
+        set, position).
+    near: the same for images that look alike (`near_duplicates`).
+    lost: how many images of the whole are in no set.
+    problems: one sentence for each finding; empty for an honest split.
     """
 
     shares: pd.DataFrame
@@ -178,8 +179,8 @@ def _images_in(sets: Mapping[str, ImageSet], hashes: Mapping[str, list[str]]) ->
 
 
 def thumbnails(data: ImageSet, side: int = 8, batch: int = 512) -> torch.Tensor:
-    """Small grey versions (N, side * side) with mean 0 and norm 1: what is left when
-    light and details are gone."""
+    """Small grey versions of the images, (N, side * side), each shifted to mean 0 and
+    scaled to norm 1, so that brightness, contrast and details make no difference."""
     rows = []
     for start in range(0, len(data), batch):
         grey = data[start : start + batch][0].mean(1, keepdim=True)
@@ -202,11 +203,11 @@ def near_duplicates(
 def audit(
     sets: Mapping[str, ImageSet], whole: int | None = None, threshold: float = 0.995
 ) -> Audit:
-    """Check sets of one data set against each other; `whole` is how many images there
-    are in all.
+    """Check the sets of a split against each other.
 
-    A class's share counts as uneven when it is off by more than chance explains: four
-    standard errors of the smaller set, and more than one image.
+    whole: how many images there are in all; None if that is not known.
+    A class's share in a set counts as uneven if it differs from its share of all images
+    by more than four standard errors and by more than one image.
     """
     import pandas as pd
 

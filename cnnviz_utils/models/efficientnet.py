@@ -1,12 +1,13 @@
-"""EfficientNet-Lite (Liu 2020, after Tan and Le 2019), written out by hand:
-MobileNet's heir.
+"""EfficientNet-Lite (Liu 2020, after Tan and Le 2019), written out by hand; it builds
+on MobileNet.
 
-MobileNet cut the full convolution into a depthwise one (one kernel a channel) and a
-pointwise one (1x1, mixes channels). MobileNetV2 (Sandler 2018) turned the residual
-block inside out: narrow maps are passed on, and inside a block they are widened
-sixfold, so that the cheap depthwise convolution works on many channels. EfficientNet
-stacks such blocks in seven stages; the Lite form leaves out squeeze-and-excitation and
-takes ReLU6 (max(0, min(x, 6))), which small devices compute in eight bits.
+MobileNet split the full convolution into a depthwise one (a kernel for each channel)
+and a pointwise one (1x1, mixes channels). MobileNetV2 (Sandler 2018) turned the
+residual block inside out: narrow maps are passed on, and inside a block they are
+widened sixfold, so that the cheap depthwise convolution works on many channels.
+EfficientNet stacks such blocks in seven stages; the Lite form leaves out
+squeeze-and-excitation and takes ReLU6 (max(0, min(x, 6))), which small devices compute
+in eight bits.
 
 The original is TensorFlow's, which pads where the stride is 2 on the right and at the
 bottom first: `SamePadding`. With other padding, or another epsilon in BatchNorm, the

@@ -1,13 +1,15 @@
 """A table of runs as a YAML file: its format, and reading it.
 
-    title, about     what it is, where the published values are from data
-    settings of `load_data` base             settings that all rows share rows
-    each: name, settings of its own, published: {last_loss, val, test}, note seeds
-    of the training; the split has its own, in `data`
+- title, about: what the table is, and where its published values are from
+- data: settings of `load_data`
+- base: settings that all rows share
+- rows: each with a name, settings of its own, published values (last_loss, val, test)
+  and a note
+- seeds: of the training; the split has its own seed, in `data`
 
-Settings are `model`, `weights`, `freeze` (parts that stay as they are), `first`
-(settings of a training that goes before: a head learns, and is then frozen) and every
-field of `TrainConfig` but its seed.
+A row's settings are `model`, `weights`, `freeze` (parts that stay as they are), `first`
+(settings of a training that comes before this one, for instance one in which only the
+head learns) and every field of `TrainConfig` except its seed.
 """
 
 import hashlib

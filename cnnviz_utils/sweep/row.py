@@ -29,9 +29,11 @@ def train_row(
     device: str,
     progress: Callable[[dict], None],
 ) -> dict:
-    """One row of the table: {"metrics": ..., "history": a dict an epoch}. Tested with
-    the weights of the epoch that was best on validation. The loss is the mean over the
-    last epoch's training images."""
+    """Train and test one row: {"metrics": ..., "history": [one dict for each epoch]}.
+
+    The test is made with the weights of the epoch that was best on validation. The loss
+    is the mean over the last epoch's training images.
+    """
     started = time.perf_counter()
     model = borrowed(
         settings["model"],

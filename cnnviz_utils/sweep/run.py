@@ -1,5 +1,5 @@
-"""Run a table: each row and seed is a run with a record of its own, so that a table can
-be stopped and taken up again, and two processes can share it by its rows."""
+"""Run a table. Each row and seed is a run with a record of its own, so that a table can
+be stopped and continued, and two processes can each run some of its rows."""
 
 import json
 import time
@@ -60,7 +60,7 @@ def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     sweep = override(read_sweep(file), overrides or {})
     if seeds:
         sweep = replace(sweep, seeds=check_seeds(list(seeds), "seeds"))
-    # float16 is for GPUs: run in float32, and let the table say so
+    # float16 needs a GPU: on a CPU use float32, and let the table say so
     if pick_device(device).type == "cpu":
         sweep = replace(
             sweep,
@@ -99,8 +99,8 @@ def read_data(sweep: Sweep) -> Splits:
 
 
 def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> None:
-    """Borrow each row's weights once before anything runs: a source's are trained now
-    if they never were.
+    """Get each row's weights before anything runs; those of a source that was never
+    trained here are trained now.
 
     Raises UsageError, naming the row, for weights that are not there or do not fit.
     """
@@ -126,8 +126,8 @@ def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> No
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its kind goes first where it was not raised to
-    be read."""
+    """The first line of an error's message, after the name of its class unless the
+    message was written for the user."""
     kind = (
         ""
         if isinstance(error, ValueError | OSError | ArithmeticError)
@@ -206,12 +206,13 @@ def run_sweep(
     """Run what is not yet recorded of a table, and write its summary (index.html,
     summary.csv, summary.json) to `out`.
 
-    Args: file: a YAML file, or the name of one of the course's. overrides: other
-        settings, see `overrides.override`. seeds, rows: other seeds than the file's;
-        only some rows (the summary still has them all).
+    file: a YAML file, or the name of one of the course's.
+    overrides: other settings, see `overrides.override`.
+    seeds: other seeds than the file's.
+    rows: only these rows; the summary still has all of them.
 
-    Raises UsageError, before anything runs, for whatever does not exist or does not
-    fit. A run that fails later is named in the outcome and costs the others nothing.
+    Raises UsageError before anything runs if something asked for does not exist or does
+    not fit. If a run fails later, it is named in the outcome and the others still run.
     """
     sweep = plan_sweep(file, overrides, seeds, device)
     chosen = choose_rows(rows, sweep.rows)

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class History:
-    """What happened, a dict an epoch: epoch, lr, train_loss, train_accuracy,
-    valid_loss, valid_accuracy, seconds, skipped (steps that the gradient scaler left
-    out)."""
+    """What happened in training, one dict for each epoch: epoch, lr, train_loss,
+    train_accuracy, valid_loss, valid_accuracy, seconds, skipped (steps that the
+    gradient scaler left out)."""
 
     rows: list[dict] = field(default_factory=list)
 
@@ -62,8 +62,8 @@ def loss_of(
     config: TrainConfig,
     weights: Tensor | None,
 ) -> Tensor:
-    """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones
-    count 0.3 (Szegedy 2015)."""
+    """The cross-entropy of the logits (n, classes). GoogLeNet gives three outputs in
+    training: the two auxiliary ones have weight 0.3 (Szegedy 2015)."""
     loss = lambda logits: F.cross_entropy(
         logits, labels, weight=weights, label_smoothing=config.label_smoothing
     )
@@ -132,7 +132,7 @@ class Stepper:
         )
 
     def set_lr(self, factor: float) -> None:
-        """Every group's learning rate: `factor` times its peak."""
+        """Set every group's learning rate to `factor` times its peak."""
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
 
@@ -152,17 +152,17 @@ class Stepper:
                 p for group in self.optimiser.param_groups for p in group["params"]
             ]
             nn.utils.clip_grad_norm_(learning, self.config.clip)
-        before = self.scaler.get_scale()
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.skipped += int(self.scaler.get_scale() < before)
+        self.skipped += int(self.scaler.get_scale() < scale)
         return loss.detach(), logits.detach()
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """The global random generator, from which dropout draws, is seeded inside and as
-    before afterwards."""
+    """Seed the global random generator (from which dropout draws) inside the block, and
+    restore its state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -180,12 +180,12 @@ def fit(
     """Train `model` in place; afterwards it has the weights of the epoch that was best
     on `valid`.
 
+    progress: called after each epoch with its row of the history.
     change: what is done to each batch before the network learns from it (noise, an
-    adversary). Validation is on images as they are, where such networks are best before
-    they are robust: the last epoch's weights stay.
+        adversary). Then the last epoch's weights are kept: validation is on unchanged
+        images, on which such a network is best before it has become robust.
 
-    The same seed on the same machine gives the same bits. `progress` is called with
-    each epoch's row.
+    The same seed on the same machine gives the same bits.
 
     Raises: UsageError, before anything is trained: a set without images, fewer outputs
         than classes, weights that are not finite, a device that there is not.

@@ -25,8 +25,8 @@ class LrCurve:
 
     @property
     def suggestion(self) -> float:
-        """A tenth of the rate at which the loss is lowest: there it is still falling,
-        and a step from overshooting."""
+        """A tenth of the rate at which the loss is lowest. At the lowest point itself
+        the steps are already about to become too long."""
         return self.lrs[min(range(len(self.losses)), key=self.losses.__getitem__)] / 10
 
 
@@ -42,8 +42,8 @@ def find_lr(
     """Learning-rate finder (Smith 2017): one short run in which the learning rate grows
     from `low` to `high`.
 
-    Works on a copy, `model` stays as it is. Stops early once the loss is four times its
-    lowest, or not finite.
+    It trains a copy; `model` is not changed. The run ends early once the smoothed loss
+    is four times its lowest value, or not finite.
 
     Raises UsageError for fewer than two steps or rates that do not grow,
     FloatingPointError where already the first loss is not finite.

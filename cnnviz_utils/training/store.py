@@ -1,5 +1,5 @@
-"""Train once: a run with the same data, network and settings is found again instead of
-repeated."""
+"""Train once: a run with the same data, network and settings is read from the cache
+instead of being repeated."""
 
 import copy
 import hashlib
@@ -84,8 +84,8 @@ def run_key(
 
 
 def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: the numbers and switches of its layers,
-    and the code that is not torch's."""
+    """What `repr` does not show of a network: its layers' plain attributes, and the
+    source of the methods that are not torch's own."""
     found: list[str] = []
     kinds: dict[type, None] = {}
     for name, module in model.named_modules():
@@ -113,8 +113,8 @@ def what_it_computes(model: nn.Module) -> list[str]:
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of everything in the model's state, on the CPU and in the order in memory
-    that files have."""
+    """Copies of everything in the model's state, on the CPU and contiguous in memory,
+    as files need them."""
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
@@ -122,9 +122,9 @@ def plain_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_plain_weights(model: nn.Module, file: Path) -> None:
-    """Weights of a .safetensors file into the model, which is then as `fit` leaves it:
-    channels last in memory, so that it computes the very bits of the network that was
-    trained, and as fast."""
+    """Load the weights of a .safetensors file into the model and put it into the memory
+    format in which `fit` leaves a network (channels last), so that it computes the same
+    bits as the network that was trained."""
     model.to(memory_format=torch.channels_last).load_state_dict(load_file(file))
 
 

@@ -189,8 +189,8 @@ def caltech256(root: Path, size: int, seed: int, broken: str = "refuse") -> Spli
 
 
 def tinyimagenet30(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
-    """The Tiny ImageNet assignment's 30 classes. Of the train folder 450 images a class
-    are for training and 50 for validation; the val folder is the test set."""
+    """The Tiny ImageNet assignment's 30 classes. Of each class, 450 images of the train
+    folder are for training and 50 for validation; the val folder is the test set."""
     base = find(root, "tinyimagenet30")
     return folder(base, size, seed, valid=0.1, broken=broken, name="tinyimagenet30")
 
