@@ -38,6 +38,12 @@ def own_cache(tmp_path_factory, monkeypatch, request):
         monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """What a test draws without a seed of its own is the same in every run and in every order of tests."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def photos() -> Path:
     """The folder of real photos, or a skip that says where they would be."""

@@ -1,4 +1,5 @@
-"""Made once, kept on disk, never half written, never read when damaged."""
+"""Results that are made once and kept on disk. They are never left half written, and
+never read when damaged."""
 
 import json
 import os
@@ -19,7 +20,7 @@ SUMS = "checksums.json"  # written last, so an entry without it is not finished
 def cached(
     folder: Path, make: Callable[[Path], None], read: Callable[[Path], Found]
 ) -> Found:
-    """What `read` finds in `folder`: as it is there, or made first.
+    """The result of `read(folder)`; a folder that is missing or damaged is made first.
 
     `make(path)` writes files into a temporary folder beside it, which is then renamed:
     whoever looks sees all of it or nothing. A checksum of every file is kept with them.
@@ -27,7 +28,7 @@ def cached(
     (whatever it raises), is made again. Of two processes that want the same entry one
     makes it and the other waits.
 
-    Raises OSError where it cannot be written, or not be read back.
+    Raises OSError if the entry cannot be written, or cannot be read back.
     """
     found = _attempt(folder, read)
     if found is None:
@@ -39,7 +40,8 @@ def cached(
                     (work / SUMS).write_text(json.dumps(_checksums(work)))
                 if not _whole(folder):
                     raise OSError(
-                        f"what was written to {folder} cannot be read back: is the disk full or damaged?"
+                        f"what was written to {folder} cannot be read back: "
+                        "is the disk full or damaged?"
                     )
                 return read(folder)
     return found[0]
@@ -82,10 +84,10 @@ def _crc32(file: Path) -> int:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes `folder`. The lock is a file beside it, and is freed
-    when its holder ends, however.
+    """Let one process at a time make `folder`. The lock is a file beside it; the system
+    frees it when the process that holds it ends, even if it is killed.
 
-    What an earlier holder left unfinished when it was killed is removed.
+    What a killed process left unfinished is removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f".{folder.name}.lock")
@@ -98,8 +100,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into. It takes `folder`'s name, and its place, at the
-    end; after an error it is gone."""
+    """An empty folder to write into. At the end it replaces `folder`; after an error it
+    is removed."""
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield work
@@ -121,8 +123,8 @@ def _umask() -> int:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """A text file that is either all there or as it was before; folders are made as
-    needed."""
+    """Write a text file so that a reader finds either all of it or what was there
+    before. Missing folders are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""Look inside a network and leave no trace: modes, hooks and `.grad` are afterwards as
+"""Look inside a network. Afterwards its modes, hooks and `.grad` are as they were
 before."""
 
 from collections.abc import Iterable, Iterator
@@ -24,8 +24,8 @@ def get_layer(model: nn.Module, name: str) -> nn.Module:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode (BatchNorm's running statistics, no dropout) inside, every
-    module's own mode afterwards."""
+    """Put the model into evaluation mode (BatchNorm uses its running statistics, no
+    dropout) inside the block, and give every module its own mode back afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

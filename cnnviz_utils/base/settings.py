@@ -15,8 +15,8 @@ def nearest(word: object, known: Iterable[object]) -> str:
     """The end of a sentence about an unknown name: the closest known one, if any is
     close, and all that there are.
 
-    >>> "no data set is called 'menagery'" + nearest("menagery", ["menagerie", "folder"])
-    "no data set is called 'menagery', did you mean 'menagerie'? There are: menagerie,
+    >>> "no set is called 'menagery'" + nearest("menagery", ["menagerie", "folder"])
+    "no set is called 'menagery', did you mean 'menagerie'? There are: menagerie,
     folder"
     """
     names = [str(name) for name in known]

@@ -1,5 +1,5 @@
-"""The lessons on disk: their names, questions and parameters; and what may be asked of
-them."""
+"""The lessons on disk: their names, questions and parameters, and the values that a run
+gives to the parameters."""
 
 import ast
 import io
@@ -48,7 +48,8 @@ def read_lesson(path: Path) -> Lesson:
     ]
     if len(cells) != 1:
         raise UsageError(
-            f"{path.name} has {len(cells)} cells tagged 'parameters', it needs exactly one"
+            f"{path.name} has {len(cells)} cells tagged 'parameters', "
+            "it needs exactly one"
         )
     heading = next(
         (
@@ -76,15 +77,21 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
     found = {}
     for node in ast.parse(source).body:
         try:
-            if not isinstance(node, ast.AnnAssign):
+            if not isinstance(node, ast.AnnAssign) or node.value is None:
+                raise ValueError
+            if not isinstance(node.target, ast.Name):
                 raise ValueError
             name, value = node.target.id, ast.literal_eval(node.value)
-        except (ValueError, AttributeError):
+        except ValueError:
             raise UsageError(
-                f"{where}: line {node.lineno} of the parameters cell is not `name: type = literal`"
+                f"{where}: line {node.lineno} of the parameters cell is not "
+                "`name: type = literal`"
             ) from None
         found[name] = Parameter(
-            name, ast.unparse(node.annotation), value, comments.get(node.end_lineno, "")
+            name,
+            ast.unparse(node.annotation),
+            value,
+            comments.get(node.end_lineno or 0, ""),
         )
     return found
 
@@ -105,8 +112,8 @@ def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
 
 
 def choose(wanted: list[str], lessons: dict[str, Lesson]) -> list[Lesson]:
-    """Lessons by number ("2", "02"), name or a part of it that only one has; all of
-    them if none is wanted."""
+    """Lessons by number ("2", "02"), by name, or by a part of the name that only one
+    lesson has; all lessons if `wanted` is empty."""
     if not wanted:
         return list(lessons.values())
     chosen = []

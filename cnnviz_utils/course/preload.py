@@ -1,10 +1,10 @@
-"""Imports, once, what lessons import, in the process that they are forked from (see
-`child`)."""
+"""Imports what lessons import, once, in the process from which they are forked (see
+`process`)."""
 
 import importlib
 import signal
 
-# not pyplot: what it does at its import depends on the kernel that it is imported in
+# not pyplot: at its import it looks at the kernel, which does not exist here yet
 MODULES = (
     "torch",
     "torch._dynamo",
@@ -18,7 +18,7 @@ MODULES = (
     "ipykernel.kernelapp",
 )
 
-# Ctrl-C meanwhile ends it without a traceback
+# Ctrl-C during the imports ends the process without a traceback
 usual = signal.signal(signal.SIGINT, signal.SIG_DFL)
 for name in MODULES:
     importlib.import_module(name)

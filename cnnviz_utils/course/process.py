@@ -1,10 +1,10 @@
 """The process that runs one notebook, and its kernel.
 
 Importing torch and what goes with it takes ten seconds and is the same for every
-lesson. On Linux it is done once, in a process that then forks for each lesson
-(multiprocessing's fork server, which begins with `preload`) and again for its kernel,
-which so begins with everything imported. Not where there is a GPU: a fork must not meet
-CUDA.
+lesson. On Linux it is done once, in multiprocessing's fork server (which starts with
+`preload`). This process is forked for each lesson, and the lesson's process is forked
+once more for its kernel, so that both start with everything imported. Where there is a
+GPU nothing is forked, because CUDA does not work in a forked process.
 """
 
 import atexit
@@ -18,8 +18,8 @@ from pathlib import Path
 
 
 def warm_up() -> None:
-    """Start the process that lessons may be forked from, if it is not there yet: it
-    imports while the caller does, too."""
+    """Start the process from which lessons are forked, if it is not running yet. It
+    imports in the background while the caller goes on."""
     if sys.platform == "linux":
         from multiprocessing import forkserver
 
@@ -43,10 +43,10 @@ def headings(cells) -> list[str]:
 
 
 class WaitingKernel:
-    """A fork of this process that becomes a kernel when `launch` tells it to; where
-    nobody does, it ends with us.
+    """A fork of this process that becomes a kernel when `launch` tells it to. If that
+    never happens, it ends when this process ends.
 
-    To jupyter_client it is what `subprocess.Popen` would be.
+    It has the methods of `subprocess.Popen` that jupyter_client uses.
     """
 
     stdin = stdout = stderr = None
@@ -61,6 +61,7 @@ class WaitingKernel:
         )
         self.process.start()
         theirs.close()
+        assert self.process.pid is not None  # it has started
         self.pid = self.process.pid
 
     def launch(
@@ -68,9 +69,9 @@ class WaitingKernel:
     ) -> "WaitingKernel":
         """In place of `jupyter_client.launcher.launch_kernel`. command: python ... -m
         ipykernel_launcher, and arguments."""
-        # it leads its own process group by now, which jupyter_client will kill
+        # "ready": it now leads a process group of its own, which jupyter_client kills
         self.orders.recv()
-        # it ends if we do
+        # with this argument the kernel ends when this process ends
         arguments = [
             *command[command.index("-m") + 2 :],
             f"--IPKernelApp.parent_handle={os.getpid()}",
@@ -103,7 +104,7 @@ def become_kernel(
     from ipykernel.kernelapp import IPKernelApp
     from threadpoolctl import threadpool_limits
 
-    other_end.close()  # or we would keep our own wait from ending
+    other_end.close()  # or `recv` would never see that the parent has ended
     os.setsid()
     orders.send("ready")
     try:
@@ -119,15 +120,16 @@ def become_kernel(
     try:
         IPKernelApp.launch_instance(argv=arguments)
     finally:
-        # what a lesson left to be done at the end; a fork is ended without
+        # a forked process ends without running the functions that a lesson registered
+        # with atexit: run them here
         atexit._run_exitfuncs()
 
 
 def main(say: Connection, order: dict) -> None:
     """Run the notebook of an order. Says ("cell", "12/40 Heading") before every cell,
     at last ("end", what went wrong)."""
-    # Ctrl-C would reach us before the one who waits for us: we are told to stop by a
-    # signal
+    # in a session of its own Ctrl-C does not reach this process: the parent, which
+    # waits for it, sends a signal instead
     if hasattr(os, "setsid"):
         os.setsid()
     quiet = os.open(os.devnull, os.O_RDWR)
@@ -140,7 +142,7 @@ def main(say: Connection, order: dict) -> None:
         say.send(("end", execute(order, lambda text: say.send(("cell", text)), kernel)))
     finally:
         if kernel:
-            # had it not ended, or never been told to start, we would wait for it
+            # in case it has not ended, or was never told to start
             kernel.kill()
 
 
@@ -157,22 +159,21 @@ def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # papermill reports progress only as a bar on stderr: tell the parent before every
-    # cell instead
+    # papermill reports progress only as a bar on stderr: send the parent a message
+    # before every cell instead
     execute_cell = PapermillNotebookClient.execute_cell
 
     def telling(self, cell, cell_index, *args, **kwargs):
         if cell.cell_type == "code" and cell.source.strip():
-            tell(
-                f"{cell_index + 1}/{len(self.nb.cells)} {headings(self.nb.cells)[cell_index]}"
-            )
+            cells = self.nb.cells
+            tell(f"{cell_index + 1}/{len(cells)} {headings(cells)[cell_index]}")
         return execute_cell(self, cell, cell_index, *args, **kwargs)
 
     PapermillNotebookClient.execute_cell = telling
     if kernel:
         local_provisioner.launch_kernel = kernel.launch
-    # files for sockets where the system has them: a free port can be taken by another
-    # lesson before the kernel opens it
+    # use socket files where the system has them: between choosing a free port and
+    # opening it, another lesson could take it
     sockets = (
         Config()
         if sys.platform == "win32"
@@ -198,7 +199,10 @@ def execute(order: dict, tell, kernel: WaitingKernel | None) -> str:
     except DeadKernelError:
         return "the kernel died: not enough memory, or a crash in a library"
     except CellTimeoutError:
-        return f"a cell took longer than {order['timeout']} seconds and was stopped: --timeout allows more"
+        return (
+            f"a cell took longer than {order['timeout']} seconds and was stopped: "
+            "--timeout allows more"
+        )
     except NoSuchKernel:
         return (
             "there is no kernel called python3: install ipykernel into this environment"

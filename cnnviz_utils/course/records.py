@@ -5,9 +5,9 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from numbers import Number
+from numbers import Real
 
-from IPython.display import publish_display_data
+from IPython.display import Markdown, publish_display_data
 
 RECORD = "application/vnd.cnnviz.record+json"
 
@@ -34,7 +34,8 @@ class Claim:
         kind = self.verdict.replace(" ", "-")
         return {
             "text/plain": f"{self.verdict}: {self.claim} ({self.evidence})",
-            "text/html": f'<p class="claim {kind}"><strong>{mark} {self.verdict}</strong> '
+            "text/html": f'<p class="claim {kind}">'
+            f"<strong>{mark} {self.verdict}</strong> "
             f"{claim} <small>{evidence}</small></p>",
         }
 
@@ -67,11 +68,17 @@ def plain(value):
         return [plain(item) for item in value]
     if isinstance(value, bool | str | int | None):
         return value
-    if isinstance(value, Number):
+    if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
     raise TypeError(
-        f"a metric is a number, a text, or lists and dicts of them, not {type(value).__name__}"
+        "a metric is a number, a text, or lists and dicts of them, "
+        f"not {type(value).__name__}"
     )
+
+
+def say(*sentences: str) -> Markdown:
+    """Sentences with numbers in them, as one paragraph in Markdown below the cell."""
+    return Markdown(" ".join(sentences))
 
 
 def record(lesson: str, metrics: dict, claims: Sequence[Claim] | None = None) -> None:

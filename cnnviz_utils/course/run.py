@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import torch
@@ -55,8 +56,8 @@ class Children:
         self.stopped = False
 
     def stop(self) -> None:
-        """End them; what they had begun is dropped. A child that starts later ends at
-        once."""
+        """End all of them; unfinished work is dropped. A process that is started later
+        ends at once."""
         self.stopped = True
         for process in list(self.running):
             process.terminate()
@@ -138,7 +139,7 @@ def run_lesson(
 
 def can_fork() -> bool:
     """Whether lessons and their kernels are forked here from a process that has torch
-    imported (see `child`)."""
+    imported (see `process`)."""
     return sys.platform == "linux" and not torch.cuda.is_available()
 
 
@@ -151,15 +152,15 @@ def _execute(
     children: Children,
     threads: int | None = None,
 ) -> str:
-    """Papermill in a child process (its working folder is a process's own); returns
-    what went wrong, or ""."""
+    """Run a notebook with papermill in a process of its own, because papermill changes
+    the working folder. Returns what went wrong, or ""."""
     fork = can_fork()
-    context = multiprocessing.get_context("forkserver" if fork else "spawn")
+    context: Any = multiprocessing.get_context("forkserver" if fork else "spawn")
     if fork:
         child.warm_up()
     settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     problem = "its process ended without a word: not enough memory?"
-    # the system's: their paths must be short
+    # in the system's temporary folder, because paths of sockets must be short
     with tempfile.TemporaryDirectory(prefix="cnnviz-") as sockets:
         order = {
             "source": str(source),
@@ -185,7 +186,7 @@ def _execute(
                     progress(text)
                 else:
                     problem = text
-        except EOFError:  # it has ended
+        except EOFError:  # the process has ended
             return problem
         except BaseException:
             process.terminate()
@@ -213,7 +214,10 @@ def check_whole(notebook) -> str:
         for output in cell.outputs:
             if output.output_type == "error":
                 first = (output.evalue.splitlines() or [""])[0]
-                return f"code cell {number} of {len(code)} raised {output.ename}: {first[:300]}"
+                return (
+                    f"code cell {number} of {len(code)} raised {output.ename}: "
+                    f"{first[:300]}"
+                )
     return ""
 
 

@@ -1,5 +1,4 @@
-"""Run several lessons, some of them at the same time, and say meanwhile what is going
-on.
+"""Run several lessons, some of them at the same time, and report progress.
 
 Two lessons with a core each are done sooner than one after the other with two: much of
 a lesson is imports, drawing and small steps that use one core only.

@@ -49,8 +49,9 @@ class Augment:
             )
 
     def strength(self, factor: float) -> Augment:
-        """All fields times factor (>= 0); the probabilities stop at 1, other fields out
-        of range raise ValueError."""
+        """The same settings with every field multiplied by factor (>= 0).
+        Probabilities stop at 1; another field that leaves its range raises
+        ValueError."""
         if not 0.0 <= factor < math.inf:
             raise ValueError(
                 f"factor must be a finite number of at least 0, not {factor}."
@@ -75,7 +76,8 @@ class Augment:
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
-                f"images must be floating point (N, 3, H, W), not {images.dtype} {tuple(images.shape)}."
+                "images must be floating point (N, 3, H, W), "
+                f"not {images.dtype} {tuple(images.shape)}."
             )
         if images.numel() == 0:
             return images.clone()
@@ -149,9 +151,9 @@ def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def fixed_views(shift: float = 0.06) -> tuple[Callable[[Tensor], Tensor], ...]:
-    """Eight ways to look at images (N, 3, H, W), always the same: moved towards each of
-    the four corners by `shift` of the side, 0..1, edges repeated; each as it is and
-    mirrored. For `evaluation.predict_tta`.
+    """Eight fixed views for `evaluation.predict_tta`: images (N, 3, H, W) moved towards
+    each of the four corners by `shift` (0..1) of the side with the edges repeated, each
+    also mirrored.
     """
     if not 0.0 <= shift <= 1.0:
         raise ValueError(f"shift must lie between 0 and 1, not {shift}.")

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnnviz_utils.base.files import cached
 
-# a split's name, its arrays, one dict an image
+# a split's name, its arrays, one dict for each image
 Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]
 
 
@@ -35,7 +35,7 @@ def _write(work: Path, parts: Iterable[Contents]) -> None:
 
 
 def _read(folder: Path) -> list[Contents]:
-    found = []
+    found: list[Contents] = []
     for split in json.loads((folder / "splits.json").read_text()):
         files = sorted(folder.glob(f"{split}-*.npy"))
         arrays = {

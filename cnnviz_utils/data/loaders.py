@@ -61,7 +61,8 @@ def load_data(
     where = data_root(root)
     if name == "folder" and not root:
         raise FileNotFoundError(
-            "the data set 'folder' needs a root: the folder that holds the class folders"
+            "the data set 'folder' needs a root: "
+            "the folder that holds the class folders"
         )
     readers = {
         "caltech101": photos.caltech101,
@@ -76,7 +77,7 @@ def load_data(
 
 
 def _call(name: str, function, *args, then=lambda result: result, **settings):
-    """Call with settings checked by name first."""
+    """Call `function` after checking that it has parameters of these names."""
     known = [
         p for p in inspect.signature(function).parameters if p not in ("root", "name")
     ]
@@ -108,8 +109,8 @@ def batches(
     """
     if drop_last and len(data) < batch_size:
         raise ValueError(
-            f"a batch of {batch_size} is more than the {len(data)} images there are, and drop_last leaves "
-            "out the incomplete one: use a smaller batch_size"
+            f"a batch of {batch_size} is more than the {len(data)} images there are, "
+            "and drop_last leaves out the incomplete one: use a smaller batch_size"
         )
     if balanced:
         weights = class_weights(data.labels, len(data.classes))[data.labels]
@@ -130,8 +131,8 @@ def batches(
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """One weight a class, inverse to its count, averaging 1 over the images; a class
-    without images weighs 0."""
+    """Weights (classes,) inverse to the classes' counts, with mean 1 over the images. A
+    class without images has weight 0."""
     counts = torch.bincount(labels, minlength=classes).float()
     weights = torch.where(counts > 0, 1 / counts.clamp(min=1), torch.zeros(()))
     return weights * len(labels) / (counts * weights).sum()

@@ -2,7 +2,7 @@
 they are known."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,16 +11,22 @@ from torch import Tensor
 
 
 class Rows:
-    """Some rows of an array, in some order, without copying it: a memory map of a
-    gigabyte stays on disk."""
+    """A view of some rows of an array, in some order. Nothing is copied, so that an
+    array mapped from a large file stays on disk."""
 
-    def __init__(self, array: np.ndarray, index: np.ndarray):
+    def __init__(self, array: "np.ndarray | Rows", index: np.ndarray):
+        self.array: np.ndarray
+        self.index: np.ndarray
         if isinstance(array, Rows):
-            array, index = array.array, array.index[index]
-        self.array, self.index = array, index
+            self.array, self.index = array.array, array.index[index]
+        else:
+            self.array, self.index = array, index
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key) -> np.ndarray:
         return self.array[self.index[key]]
@@ -46,7 +52,8 @@ class ImageSet:
         are partial)
     paths: where each image came from: a file relative to the data set's folder, or
         "train/17" for a drawn one
-    info: one dict an image or None: what was drawn (species, realm, background, ...)
+    info: one dict for each image, or None: what was drawn (species, realm, background,
+        ...)
     fingerprint: changes whenever images or labels do
     """
 
@@ -72,8 +79,8 @@ class ImageSet:
     def on(
         self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`self[index]` on a device; what travels there are the bytes, a quarter of the
-        floats."""
+        """`self[index]` on a device. The images are moved as bytes and become floats
+        there: a quarter of the traffic."""
         index = np.asarray(index) if not isinstance(index, int | slice) else index
         images = torch.from_numpy(np.array(self.images[index])).to(device)
         return images.float().div_(255), self.labels[index].to(device)
@@ -97,18 +104,17 @@ class ImageSet:
         return torch.from_numpy(np.asarray(self.parts[index]) > 0)
 
     def subset(self, index: Sequence[int] | Tensor | np.ndarray) -> "ImageSet":
-        """The images at those positions, in that order. Nothing is copied: the new set
-        looks through to this one's pixels."""
+        """The images at those positions, in that order. No pixels are copied: the new
+        set is a view of this one."""
         index = np.asarray(index, dtype=np.int64)
         pick = lambda values: (
             None if values is None else tuple(values[i] for i in index)
         )
-        rows = lambda array: None if array is None else Rows(array, index)
         return replace(
             self,
-            images=rows(self.images),
+            images=Rows(self.images, index),
             labels=self.labels[index],
-            parts=rows(self.parts),
+            parts=None if self.parts is None else Rows(self.parts, index),
             has_mask=None if self.has_mask is None else self.has_mask[index],
             paths=pick(self.paths),
             info=pick(self.info),

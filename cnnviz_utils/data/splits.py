@@ -24,9 +24,11 @@ def stratified_split(
     """Positions (n_k,) of each share, ascending: every class is cut in the same
     proportions, to within one image.
 
-    What is left over after rounding down goes to the parts with the largest remainders,
-    class after class in turn, so that the parts' sizes are right too. Raises ValueError
-    unless the shares are positive and add up to 1.
+    Each class is first cut with sizes rounded down. Its remaining images go to the
+    parts that have been short-changed most so far, over all classes, so that the parts'
+    total sizes are right as well.
+
+    Raises ValueError unless the shares are positive and add up to 1.
     """
     shares = np.asarray(shares, dtype=float)
     if (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
@@ -135,11 +137,12 @@ def normalisation(
 class Audit:
     """What is wrong with a split.
 
-    shares: a row a class, a column a set: the class's share of the set
-    copies: images that stand in two sets bit for bit, as (set, position, set, position)
-    near: the same for images that look alike (`near_duplicates`)
-    lost: images of the whole that are in no set; problems: one sentence for each
-        finding, none for an honest split
+    shares: each class's share of each set: classes in rows, sets in columns.
+    copies: images that are in two sets with exactly the same pixels, as (set, position,
+        set, position).
+    near: the same for images that look alike (`near_duplicates`).
+    lost: how many images of the whole are in no set.
+    problems: one sentence for each finding; empty for an honest split.
     """
 
     shares: pd.DataFrame
@@ -154,7 +157,7 @@ class Audit:
 
 
 def image_hashes(data: ImageSet) -> list[str]:
-    """One hash an image, of its pixels: equal pixels, equal hash."""
+    """A hash of each image's pixels; equal images have equal hashes."""
     return [
         hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
         for image in data.images
@@ -162,8 +165,8 @@ def image_hashes(data: ImageSet) -> list[str]:
 
 
 def thumbnails(data: ImageSet, side: int = 8, batch: int = 512) -> torch.Tensor:
-    """Small grey versions (N, side * side) with mean 0 and norm 1: what is left when
-    light and details are gone."""
+    """Small grey versions of the images, (N, side * side), each shifted to mean 0 and
+    scaled to norm 1, so that brightness, contrast and details make no difference."""
     rows = []
     for start in range(0, len(data), batch):
         grey = data[start : start + batch][0].mean(1, keepdim=True)
@@ -210,11 +213,11 @@ def share_problems(counts: pd.DataFrame, whole: pd.Series) -> list[str]:
 def audit(
     sets: Mapping[str, ImageSet], whole: int | None = None, threshold: float = 0.995
 ) -> Audit:
-    """Check sets of one data set against each other; `whole` is how many images there
-    are in all.
+    """Check the sets of a split against each other.
 
-    A class's share counts as uneven when it is off by more than chance explains: four
-    standard errors of the smaller set, and more than one image.
+    whole: how many images there are in all; None if that is not known.
+    A class's share in a set counts as uneven if it differs from its share of all images
+    by more than four standard errors and by more than one image.
     """
     import pandas as pd
 

@@ -19,8 +19,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "build_model",
             "count_parameters",
             "layer_names",
-            "load_weights",
-            "read_weights",
         ],
         "costs": [
             "Costs",
@@ -29,14 +27,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "layer_costs",
             "training_bytes",
         ],
+        "efficientnet": ["EfficientNetLite", "InvertedResidual", "SamePadding"],
         "freezing": ["freeze", "learning", "unfreeze"],
+        "imagenet": ["imagenet_classes", "imagenet_weights"],
         "networks": [
             "Normalise",
             "ResNet",
             "ResidualBlock",
             "SmallAlexNet",
             "SmallCNN",
-            "draw_as_he",
+            "he_initialise",
         ],
+        "weights": ["load_weights", "read_weights"],
     },
 )

@@ -1,5 +1,5 @@
-"""Which rows of a table, with which other settings, and whether all that goes together:
-known before anything runs."""
+"""Choose rows of a table, change their settings, and check before anything runs that
+the settings go together."""
 
 import math
 from dataclasses import fields, replace
@@ -51,9 +51,8 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
     `epochs_share`, which shortens epochs and step sizes alike. "ROW:setting" is for the
     rows of that name (see `choose_rows`) only.
 
-    Without ROW, `weights` goes to the rows that borrow weights (those from scratch stay
-    from scratch) and `model` to the rows with the table's commonest model (one that
-    differs is there for the difference).
+    Without ROW, `weights` changes only the rows that borrow weights (rows from scratch
+    stay from scratch), and `model` only the rows with the table's most frequent model.
 
     Raises UsageError with the nearest name, or with what the value should be.
     """
@@ -98,7 +97,8 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
 def _override_data(data: dict, name: str, value) -> dict:
     if name == "seed":
         raise UsageError(
-            "set: the training's seeds are not a setting but --seeds, and the split's seed stays the file's"
+            "set: the training's seeds are not a setting but --seeds, "
+            "and the split's seed stays the file's"
         )
     if name == "data":
         known = data_kinds(str(value))
@@ -110,8 +110,8 @@ def _override_data(data: dict, name: str, value) -> dict:
 
 
 def _shorter(settings: dict, share: float) -> dict:
-    """Epochs and step size times a share, at least 1; those of a training that goes
-    first too."""
+    """The settings with epochs and step sizes multiplied by `share` (at least 1), those
+    of the `first` training as well."""
     scaled = {
         k: max(1, math.floor(settings[k] * share + 0.5))
         for k in ("epochs", "step_size")

@@ -1,13 +1,15 @@
 """A table of runs as a YAML file: its format, and reading it.
 
-    title, about     what it is, where the published values are from data
-    settings of `load_data` base             settings that all rows share rows
-    each: name, settings of its own, published: {last_loss, val, test}, note seeds
-    of the training; the split has its own, in `data`
+- title, about: what the table is, and where its published values are from
+- data: settings of `load_data`
+- base: settings that all rows share
+- rows: each with a name, settings of its own, published values (last_loss, val, test)
+  and a note
+- seeds: of the training; the split has its own seed, in `data`
 
-Settings are `model`, `weights`, `freeze` (parts that stay as they are), `first`
-(settings of a training that goes before: a head learns, and is then frozen) and every
-field of `TrainConfig` but its seed.
+A row's settings are `model`, `weights`, `freeze` (parts that stay as they are), `first`
+(settings of a training that comes before this one, for instance one in which only the
+head learns) and every field of `TrainConfig` except its seed.
 """
 
 import inspect
@@ -33,7 +35,7 @@ def kind_of(annotation) -> str:
 
 
 TRAINING = {f.name: kind_of(f.type) for f in fields(TrainConfig) if f.name != "seed"}
-# in YAML mappings, in TrainConfig objects
+# mappings in YAML, objects in TrainConfig
 TRAINING |= {"augment": "dict | None", "lrs": "dict"}
 SETTINGS = {
     "model": "str",
@@ -42,7 +44,7 @@ SETTINGS = {
     "first": "dict | None",
     **TRAINING,
 }
-DEFAULTS = {
+DEFAULTS: dict[str, object] = {
     "weights": None,
     "freeze": [],
     "first": None,
@@ -68,7 +70,7 @@ class Row:
 
     @property
     def slug(self) -> str:
-        """The name as a file may have it."""
+        """The name in the form that file names have."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
@@ -156,7 +158,8 @@ def check_seeds(seeds, where: str) -> tuple[int, ...]:
         and all(type(s) is int and 0 <= s < 2**31 for s in seeds)
     ):
         raise UsageError(
-            f"{where}: seeds are different whole numbers from 0 on, as in [0, 1, 2], not {seeds!r}"
+            f"{where}: seeds are different whole numbers from 0 on, "
+            f"as in [0, 1, 2], not {seeds!r}"
         )
     return tuple(seeds)
 
@@ -168,7 +171,7 @@ def refuse_unknown(given, known, where: str) -> None:
 
 
 def value_of(value, kinds: dict[str, str], key: str, where: str):
-    """A value, or its text, as the kind that belongs to the key."""
+    """A value, or its text, converted to the type that `kinds` names for the key."""
     refuse_unknown([key], kinds, where)
     if kinds[key] == "list" and isinstance(value, str) and not value.startswith("["):
         value = [part for part in value.split(",") if part and part != "none"]
@@ -204,8 +207,8 @@ def _read_row(row: dict, base: dict, where: str) -> Row:
 
 
 def data_kinds(name: str) -> dict[str, str]:
-    """What can be set about a data set: setting -> kind. Raises UsageError with the
-    nearest name for an unknown one."""
+    """The settings of a data set and their types, {"size": "int", ...}. Raises
+    UsageError with the nearest name for an unknown data set."""
     if name not in NAMES:
         raise UsageError(f"no data set is called {name!r}" + nearest(name, NAMES))
     reader = MenagerieConfig if name.startswith("menagerie") else getattr(photos, name)

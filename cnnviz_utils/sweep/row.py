@@ -23,9 +23,11 @@ def train_row(
     device: str,
     progress: Callable[[dict], None],
 ) -> dict:
-    """One row of the table: {"metrics": ..., "history": a dict an epoch}. Tested with
-    the weights of the epoch that was best on validation. The loss is the mean over the
-    last epoch's training images."""
+    """Train and test one row: {"metrics": ..., "history": [one dict for each epoch]}.
+
+    The test is made with the weights of the epoch that was best on validation. The loss
+    is the mean over the last epoch's training images.
+    """
     started = time.perf_counter()
     model = borrowed(
         settings["model"],
@@ -69,8 +71,8 @@ def train_row(
 
 
 def row_key(row: Row, splits: Splits) -> str:
-    """12 hex digits that change with the images and the row's settings; not with its
-    name, the seed, or the machine."""
+    """12 hex digits that depend on the images and the row's settings, but not on its
+    name, the seed or the machine."""
     weights = row.settings["weights"]
     content = (
         hashlib.sha256(Path(weights).read_bytes()).hexdigest()

@@ -1,5 +1,5 @@
-"""Run a table: each row and seed is a run with a record of its own, so that a table can
-be stopped and taken up again, and two processes can share it by its rows."""
+"""Run a table. Each row and seed is a run with a record of its own, so that a table can
+be stopped and continued, and two processes can each run some of its rows."""
 
 import json
 import time
@@ -23,7 +23,7 @@ from cnnviz_utils.sweep.report import write_summary
 from cnnviz_utils.sweep.row import row_key, train_row
 from cnnviz_utils.training.recipes import SOURCES, borrowed
 
-# a text, and whether it is passing (an epoch's) or to stay (a run's)
+# a line of text, and whether the next line may overwrite it (an epoch's may)
 Progress = Callable[[str, bool], None]
 
 
@@ -73,7 +73,7 @@ def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     sweep = override(read_sweep(file), overrides or {})
     if seeds:
         sweep = replace(sweep, seeds=check_seeds(list(seeds), "seeds"))
-    # float16 is for GPUs: run in float32, and let the table say so
+    # float16 needs a GPU: on a CPU use float32, and let the table say so
     if pick_device(device).type == "cpu":
         sweep = replace(
             sweep,
@@ -101,15 +101,16 @@ def read_data(sweep: Sweep) -> Splits:
     for row in sweep.rows:
         if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
             raise UsageError(
-                f"row {row.name!r}: a batch of {row.settings['batch_size']} is more than the "
-                f"{len(splits.train)} images to learn from: set a smaller batch_size"
+                f"row {row.name!r}: a batch of {row.settings['batch_size']} "
+                f"is more than the {len(splits.train)} images to learn from: "
+                "set a smaller batch_size"
             )
     return splits
 
 
 def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> None:
-    """Borrow each row's weights once before anything runs: a source's are trained now
-    if they never were.
+    """Get each row's weights before anything runs; those of a source that was never
+    trained here are trained now.
 
     Raises UsageError, naming the row, for weights that are not there or do not fit.
     """
@@ -135,8 +136,8 @@ def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> No
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its kind goes first where it was not raised to
-    be read."""
+    """The first line of an error's message, after the name of its class unless the
+    message was written for the user."""
     kind = (
         ""
         if isinstance(error, ValueError | OSError | ArithmeticError)
@@ -172,7 +173,8 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
 
     def epoch(row: dict) -> None:
         say(
-            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, validation {row['valid_accuracy']:.4f}, "
+            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, "
+            f"validation {row['valid_accuracy']:.4f}, "
             f"{time.time() - started:.0f} s",
             True,
         )
@@ -209,12 +211,13 @@ def run_sweep(
     """Run what is not yet recorded of a table, and write its summary (index.html,
     summary.csv, summary.json) to `out`.
 
-    Args: file: a YAML file, or the name of one of the course's. overrides: other
-        settings, see `overrides.override`. seeds, rows: other seeds than the file's;
-        only some rows (the summary still has them all).
+    file: a YAML file, or the name of one of the course's.
+    overrides: other settings, see `overrides.override`.
+    seeds: other seeds than the file's.
+    rows: only these rows; the summary still has all of them.
 
-    Raises UsageError, before anything runs, for whatever does not exist or does not
-    fit. A run that fails later is named in the outcome and costs the others nothing.
+    Raises UsageError before anything runs if something asked for does not exist or does
+    not fit. If a run fails later, it is named in the outcome and the others still run.
     """
     sweep = plan_sweep(file, overrides, seeds, device)
     chosen = choose_rows(rows, sweep.rows)
@@ -257,15 +260,20 @@ def run_sweep(
 
 
 def _result(job: Job) -> str:
-    here, published = read_record(job.record)["metrics"], job.row.published.get("test")
+    record = read_record(job.record)
+    assert record is not None  # it has just been written, or read
+    here, published = record["metrics"], job.row.published.get("test")
     beside = "" if published is None else f" (published {published:.4f})"
-    return f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, {here['seconds']:.0f} s"
+    return (
+        f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, "
+        f"{here['seconds']:.0f} s"
+    )
 
 
 def collect(stem: Path) -> dict[str, list[dict]]:
     """All records of a row with these settings, whichever the seed: {"runs": finished
     ones, "failed": failed ones}."""
-    found = {"runs": [], "failed": []}
+    found: dict[str, list[dict]] = {"runs": [], "failed": []}
     for path in sorted(stem.parent.glob(f"{stem.name}-seed*.json")):
         if record := read_record(path):
             kind = "failed" if path.name.endswith(".failed.json") else "runs"

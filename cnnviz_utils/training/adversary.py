@@ -1,9 +1,9 @@
-"""Training on images that were changed on purpose: by noise, or by an adversary who may
-move every pixel a little.
+"""Training on images that were changed on purpose: by noise, or by an adversary that
+changes every pixel a little so that the loss grows.
 
-A network that keeps its answer under such changes cannot lean on fine patterns that
-mean nothing to a person. What it has learned is closer to what we see, and so are the
-pictures that it makes: see `viz.class_images`.
+A network that keeps its answer under such changes cannot rely on fine patterns that
+mean nothing to a person. Images that maximise its class scores look more like the
+class: see `viz.class_images`.
 
 Madry et al. 2018, Towards deep learning models resistant to adversarial attacks;
 Santurkar et al. 2019, Image synthesis with a single (robust) classifier.
@@ -38,7 +38,8 @@ class Change:
     def __post_init__(self):
         if self.noise < 0 or self.eps < 0 or self.steps < 1:
             raise ValueError(
-                f"noise and eps must not be negative, and steps must be at least 1, not {self}"
+                "noise and eps must not be negative, and steps must be at least 1, "
+                f"not {self}"
             )
 
     def __call__(
@@ -96,7 +97,7 @@ def adversarial_examples(
                 min=1e-12
             )
             change = change * (eps / _length(change).clamp(min=1e-12)).clamp(max=1)
-            # only ever shorter: both are in the cube
+            # stay in [0, 1]; this can only shorten the change
             change = (images + change).clamp(0, 1) - images
         return (images + change).detach()
 

@@ -12,13 +12,15 @@ OPTIMISERS = ("sgd", "adam", "adamw")
 class TrainConfig:
     """How to train. A value out of range raises ValueError in one sentence.
 
-    lr: the peak learning rate; lrs: (part's name, learning rate) pairs for parts that
-        learn at another one
-    step_size, gamma: for "step": every step_size epochs the learning rate is multiplied
-        by gamma
-    clip: the largest norm of the gradient, None for any
-    class_weights: None or "balanced" (weights the loss by inverse class counts);
-        balanced_sampling draws classes equally often instead
+    lr: the peak learning rate.
+    lrs: (part's name, learning rate) pairs, for parts that learn at another rate.
+    momentum: of SGD; for Adam and AdamW it is beta 1.
+    step_size, gamma: for the schedule "step": every step_size epochs the learning rate
+        is multiplied by gamma.
+    clip: the largest norm of the gradient; None does not limit it.
+    class_weights: None, or "balanced" to weight the loss by inverse class counts.
+    balanced_sampling: draw images so that all classes are equally frequent.
+    drop_last: leave out the last batch of an epoch where it is not full.
     amp: "off", "float16" (with gradient scaler, GPU only), "bfloat16"
     """
 
@@ -62,5 +64,6 @@ class TrainConfig:
             and self.weight_decay >= 0
         ):
             raise ValueError(
-                "momentum and label_smoothing must lie in [0, 1), weight_decay must not be negative"
+                "momentum and label_smoothing must lie in [0, 1), "
+                "weight_decay must not be negative"
             )

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class History:
-    """What happened, a dict an epoch: epoch, lr, train_loss, train_accuracy,
-    valid_loss, valid_accuracy, seconds, skipped (steps that the gradient scaler left
-    out)."""
+    """What happened in training, one dict for each epoch: epoch, lr, train_loss,
+    train_accuracy, valid_loss, valid_accuracy, seconds, skipped (steps that the
+    gradient scaler left out)."""
 
     rows: list[dict] = field(default_factory=list)
 
@@ -46,7 +46,7 @@ class History:
         ]
 
 
-def autocast(device: torch.device, amp: str):
+def autocast(device: torch.device, amp: str) -> torch.autocast:
     """The context in which the forward pass computes: half precision where asked for,
     float32 otherwise."""
     dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(
@@ -56,10 +56,13 @@ def autocast(device: torch.device, amp: str):
 
 
 def loss_of(
-    output, labels: Tensor, config: TrainConfig, weights: Tensor | None
+    output: Tensor | tuple[Tensor, ...],
+    labels: Tensor,
+    config: TrainConfig,
+    weights: Tensor | None,
 ) -> Tensor:
-    """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones
-    count 0.3 (Szegedy 2015)."""
+    """The cross-entropy of the logits (n, classes). GoogLeNet gives three outputs in
+    training: the two auxiliary ones have weight 0.3 (Szegedy 2015)."""
     loss = lambda logits: F.cross_entropy(
         logits, labels, weight=weights, label_smoothing=config.label_smoothing
     )
@@ -75,9 +78,10 @@ class Stepper:
     """One step of training after another: forward pass, loss, gradients, optimiser.
     `fit` and `find_lr` use it.
 
-    config decides loss, precision and clipping; weights: one a class for the loss, or
-    None; skipped counts the steps that the gradient scaler left out because a gradient
-    had overflowed in float16.
+    config: decides loss, precision and clipping.
+    weights: one for each class in the loss, or None.
+    skipped: how many steps the gradient scaler left out because a gradient had
+        overflowed in float16.
     """
 
     model: nn.Module
@@ -93,7 +97,7 @@ class Stepper:
         )
 
     def set_lr(self, factor: float) -> None:
-        """Every group's learning rate: `factor` times its peak."""
+        """Set every group's learning rate to `factor` times its peak."""
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
 
@@ -121,8 +125,8 @@ class Stepper:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """The global random generator, from which dropout draws, is seeded inside and as
-    before afterwards."""
+    """Seed the global random generator (from which dropout draws) inside the block, and
+    restore its state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -133,25 +137,26 @@ def fit(
     train: ImageSet,
     valid: ImageSet,
     config: TrainConfig,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     progress: Callable[[dict], None] | None = None,
     change: Change | None = None,
 ) -> History:
     """Train `model` in place; afterwards it has the weights of the epoch that was best
     on `valid`.
 
+    progress: called after each epoch with its row of the history.
     change: what is done to each batch before the network learns from it (noise, an
-    adversary). Validation is on images as they are, where such networks are best before
-    they are robust: the last epoch's weights stay.
+        adversary). Then the last epoch's weights are kept: validation is on unchanged
+        images, on which such a network is best before it has become robust.
 
-    The same seed on the same machine gives the same bits. `progress` is called with
-    each epoch's row.
+    The same seed on the same machine gives the same bits.
 
-    Raises: FloatingPointError: loss or logits became NaN or infinite; the message names
-        epoch, steps and learning rate.
+    Raises:
+        FloatingPointError: loss or logits became NaN or infinite; the message names
+            epoch, steps and learning rate.
     """
     device = pick_device(device)
-    model.to(device, memory_format=torch.channels_last)
+    model.to(device).to(memory_format=torch.channels_last)
     weights = (
         class_weights(train.labels, len(train.classes)).to(device)
         if config.class_weights
@@ -185,7 +190,10 @@ def fit(
                 right += (logits.argmax(1) == labels).sum()
                 seen, done = seen + len(labels), done + 1
             lr = step.optimiser.param_groups[0]["lr"]
-            where = f"epoch {epoch} (steps {done - steps + 1} to {done}, learning rate {lr:.3g})"
+            where = (
+                f"epoch {epoch} (steps {done - steps + 1} to {done}, "
+                f"learning rate {lr:.3g})"
+            )
             refuse_overflow(loss_sum, "the loss", where)
             valid_logits, valid_labels = predict(model, valid, device=device)
             # the last step can do that
@@ -221,6 +229,6 @@ def refuse_overflow(values: Tensor, what: str, where: str) -> None:
     finite."""
     if not values.isfinite().all():
         raise FloatingPointError(
-            f"{what} became NaN or infinite in {where}: a smaller learning rate or gradient "
-            "clipping may help"
+            f"{what} became NaN or infinite in {where}: "
+            "a smaller learning rate or gradient clipping may help"
         )

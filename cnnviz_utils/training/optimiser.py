@@ -1,4 +1,4 @@
-"""The optimiser over what learns, and how its learning rates move."""
+"""The optimiser, and how its learning rates change during training."""
 
 import math
 
@@ -10,18 +10,18 @@ from cnnviz_utils.training.config import TrainConfig
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
-    """Learning parameters in groups, each with its peak learning rate: the longest name
-    in `lrs` that fits wins.
+    """The parameters that learn, in groups of equal peak learning rate. Where several
+    names in `lrs` fit a parameter, the longest one decides.
 
-    Raises ValueError where nothing learns, or for a name in `lrs` that no parameter
-    has.
+    Raises ValueError if every parameter is frozen, or if a name in `lrs` fits none.
     """
     rates, names = dict(config.lrs), [name for name, _ in model.named_parameters()]
     if unknown := [
         part for part in rates if not any(belongs(name, [part]) for name in names)
     ]:
         raise ValueError(
-            f"lrs names {', '.join(map(repr, unknown))}, but this model has no such part"
+            f"lrs names {', '.join(map(repr, unknown))}, "
+            "but this model has no such part"
         )
     groups: dict[float, list] = {}
     for name, parameter in model.named_parameters():
@@ -39,7 +39,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser over what learns, and only that."""
+    """The optimiser of the parameters that are not frozen."""
     groups = parameter_groups(model, config)
     if config.optimiser == "sgd":
         return torch.optim.SGD(
@@ -58,7 +58,8 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """What the peak learning rate is multiplied by at a step (from 0) of training.
+    """The factor by which the peak learning rate is multiplied at a step of training,
+    counted from 0.
 
     "one_cycle" (Smith 2018): up from 1/25 over the first quarter, then down to
     1/10,000, both along half a cosine.
@@ -80,7 +81,7 @@ def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
 
 
 def steps_per_epoch(images: int, config: TrainConfig) -> int:
-    """Steps that an epoch takes; 0 images a step is refused by `batches`."""
+    """How many steps an epoch has, at least one."""
     return max(
         1,
         images // config.batch_size

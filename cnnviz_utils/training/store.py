@@ -1,5 +1,5 @@
-"""Train once: a run with the same data, network and settings is found again instead of
-repeated."""
+"""Train once: a run with the same data, network and settings is read from the cache
+instead of being repeated."""
 
 import copy
 import hashlib
@@ -24,7 +24,7 @@ from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import History, fit
 
-# other code gives other weights
+# a change in this code gives other weights, so it is part of a run's key
 TRAINING_CODE = (loop, optimiser, adversary, augment, batches, class_weights)
 
 
@@ -46,7 +46,7 @@ def run_key(
         *what_it_computes(model),
         json.dumps(asdict(config), sort_keys=True),
         str(change),
-        *map(inspect.getsource, TRAINING_CODE),
+        *(inspect.getsource(code) for code in TRAINING_CODE),
         torch.__version__,
     ):
         stamp.update(text.encode())
@@ -74,9 +74,10 @@ def run_key(
 
 
 def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: the numbers and switches of its layers,
-    and the code that is not torch's."""
-    found, kinds = [], {}
+    """What `repr` does not show of a network: its layers' plain attributes, and the
+    source of the methods that are not torch's own."""
+    found: list[str] = []
+    kinds: dict[type, None] = {}
     for name, module in model.named_modules():
         plain = {
             k: v
@@ -90,9 +91,10 @@ def what_it_computes(model: nn.Module) -> list[str]:
             for kind in type(module).__mro__
             if not kind.__module__.startswith("torch.")
         )
-    for function in filter(
-        inspect.isfunction, (part for kind in kinds for part in vars(kind).values())
-    ):
+    parts = [part for kind in kinds for part in vars(kind).values()]
+    for function in parts:
+        if not inspect.isfunction(function):
+            continue
         try:
             found.append(inspect.getsource(function))
         except OSError:  # typed in at a prompt
@@ -101,8 +103,8 @@ def what_it_computes(model: nn.Module) -> list[str]:
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of everything in the model's state, on the CPU and in the order in memory
-    that files have."""
+    """Copies of everything in the model's state, on the CPU and contiguous in memory,
+    as files need them."""
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
@@ -110,9 +112,9 @@ def plain_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_plain_weights(model: nn.Module, file: Path) -> None:
-    """Weights of a .safetensors file into the model, which is then as `fit` leaves it:
-    channels last in memory, so that it computes the very bits of the network that was
-    trained, and as fast."""
+    """Load the weights of a .safetensors file into the model and put it into the memory
+    format in which `fit` leaves a network (channels last), so that it computes the same
+    bits as the network that was trained."""
     model.to(memory_format=torch.channels_last).load_state_dict(load_file(file))
 
 

@@ -4,8 +4,8 @@ image, and transforms between.
 A gradient ascends the objective. Left alone it finds noise, because a network answers
 to patterns that no image contains. Each prior takes some of that away: writing the
 image as waves with natural strengths and colours, moving, turning and scaling it a
-little before each look, smoothness. The largest prior is the network itself
-(`viz.robust`).
+little before each look, smoothness. The strongest prior is a robust network
+(`training.adversary`).
 
 Olah, Mordvintsev and Schubert 2017, Feature visualization; Simonyan et al. 2014;
 Mahendran and Vedaldi 2015 (total variation); Engstrom et al. 2019 and Santurkar et al.
@@ -23,7 +23,7 @@ from cnnviz_utils.base.pictures import blur, total_variation
 from cnnviz_utils.viz.layers import Targets, choose_targets, picked
 from cnnviz_utils.viz.transforms import moved
 
-# images (N, 3, H, W) in [0, 1] -> one number an image (N,), to be made large
+# images (N, 3, H, W) in [0, 1] -> one number for each image (N,), to be made large
 Objective = Callable[[Tensor], Tensor]
 
 # How the colours of photos go together: `colour_matrix` of 1500 photos of Caltech-101
@@ -61,17 +61,15 @@ class Recipe:
     l2: float = 0.0
 
 
-PLAIN = Recipe(
-    parametrisation="pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0
-)
+PLAIN = Recipe("pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0)
 
 
 def class_score(
     model: nn.Module, targets: Targets, *, softmax: bool = True
 ) -> Objective:
-    """A class, or one an image: its log-probability, or (`softmax=False`) its logit.
-    The logit can grow by what other classes have too; the log-probability only by what
-    sets the class apart, and it ends when it is certain.
+    """The log-probability of a class (one for all images, or one for each), or its
+    logit (`softmax=False`). A logit also grows with features that other classes share;
+    a log-probability only with what sets the class apart, and it cannot exceed 0.
 
     Objectives are functions and can be added: `lambda images: one(images) +
         another(images)`.
@@ -80,10 +78,8 @@ def class_score(
     def score(images: Tensor) -> Tensor:
         with evaluating(model):
             logits = model(images)
-        return picked(
-            logits.log_softmax(1) if softmax else logits,
-            choose_targets(logits, targets),
-        )
+        scores = logits.log_softmax(1) if softmax else logits
+        return picked(scores, choose_targets(logits, targets))
 
     return score
 
@@ -91,7 +87,7 @@ def class_score(
 def channel_score(
     model: nn.Module, layer: str, channels: int | Sequence[int]
 ) -> Objective:
-    """The mean of one channel of a layer, the same for all images or one an image."""
+    """The mean of a layer's channel: one channel for all images, or one for each."""
     return lambda images: _channel(model, images, layer, channels).flatten(1).mean(1)
 
 
@@ -101,8 +97,8 @@ def neuron_score(
     channels: int | Sequence[int],
     place: tuple[int, int] | None = None,
 ) -> Objective:
-    """One place (row, column) of one channel of a layer, the same for all images or a
-    channel an image; None: the place in the middle."""
+    """A layer's channel at one place (row, column), by default in the middle: one
+    channel for all images, or one for each."""
 
     def score(images: Tensor) -> Tensor:
         maps = _channel(model, images, layer, channels)
@@ -119,28 +115,34 @@ def _channel(
         model(images)
     if layer not in maps or maps[layer].ndim not in (2, 4):
         raise ValueError(
-            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) in a forward pass of this network"
+            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) "
+            "in a forward pass of this network"
         )
-    # a linear layer: one place
-    maps[layer] = (
-        maps[layer] if maps[layer].ndim == 4 else maps[layer][:, :, None, None]
-    )
-    n, count = maps[layer].shape[:2]
+    found = maps[layer]
+    if found.ndim == 2:  # a linear layer: maps of one place
+        found = found[:, :, None, None]
+    n, count = found.shape[:2]
     chosen = torch.as_tensor(channels)
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
         raise ValueError(
-            f"channels: one, or one for each of the {n} images, not shape {tuple(chosen.shape)}"
+            f"channels: one, or one for each of the {n} images, "
+            f"not shape {tuple(chosen.shape)}"
         )
     if n and not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
         raise ValueError(
-            f"channels of layer {layer!r} go from 0 to {count - 1}, but there is {chosen.tolist()}"
+            f"channels of layer {layer!r} go from 0 to {count - 1}, "
+            f"but there is {chosen.tolist()}"
         )
-    return maps[layer][torch.arange(n), chosen]
+    return found[torch.arange(n), chosen]
 
 
 def class_images(
-    model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None,
+    model: nn.Module,
+    targets: Targets,
+    size: int,
+    seeds: Sequence[int],
+    recipe: Recipe | None = None,
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
@@ -172,7 +174,8 @@ def ascend(
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:
         raise ValueError(
-            f"parametrisation must be one of {', '.join(START)}, not {recipe.parametrisation!r}"
+            f"parametrisation must be one of {', '.join(START)}, "
+            f"not {recipe.parametrisation!r}"
         )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     image = IMAGE[recipe.parametrisation]
@@ -184,7 +187,8 @@ def ascend(
         numbers = to_numbers(start.detach(), recipe)
     else:
         raise ValueError(
-            f"start must be {len(seeds)} images of {size} x {size} px, not {tuple(start.shape)}"
+            f"start must be {len(seeds)} images of {size} x {size} px, "
+            f"not {tuple(start.shape)}"
         )
     draws = torch.stack(
         [
@@ -200,7 +204,8 @@ def ascend(
             gain = objective(_transformed(images, draws[:, step], recipe))
             if gain.shape != (len(seeds),):
                 raise ValueError(
-                    f"the objective must give one number an image, not {tuple(gain.shape)}"
+                    "the objective must give one number an image, "
+                    f"not {tuple(gain.shape)}"
                 )
             loss = (
                 recipe.tv * total_variation(images)

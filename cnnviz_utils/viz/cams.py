@@ -5,6 +5,8 @@ return raw numbers at the layer's own resolution: compare those. `normalise_maps
 `upsample_maps` are for display and for scores.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -42,8 +44,9 @@ def cam(
     weights = _class_weights(model, maps[layer], logits)
     if weights is None:
         raise ValueError(
-            f"cam needs logits that are a linear layer of the averaged maps of {layer!r}, which "
-            f"{type(model).__name__} has not: take the last layer before global average pooling, or use grad_cam"
+            "cam needs logits that are a linear layer of the averaged maps of "
+            f"{layer!r}, which {type(model).__name__} has not: "
+            "take the last layer before global average pooling, or use grad_cam"
         )
     chosen = weights[choose_targets(logits, targets)].float()
     return (chosen[:, :, None, None] * maps[layer].float()).sum(1)
@@ -185,7 +188,7 @@ def normalise_maps(maps: Tensor) -> Tensor:
     )
 
 
-def upsample_maps(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
+def upsample_maps(maps: Tensor, size: int | Sequence[int]) -> Tensor:
     """(N, h, w) -> (N, H, W), bilinear between the centres of the cells
     (`align_corners=False`)."""
     size = (size, size) if isinstance(size, int) else tuple(size)

@@ -1,5 +1,5 @@
-"""S1's visualiser: two transposed convolutions that turn a layer's maps into a picture,
-untrained and trained.
+"""The ResNet-and-deconvnet project's visualiser: two transposed convolutions that turn
+a layer's maps into a picture, untrained and trained.
 
 Untrained, its picture is the random decoder's, not the network's: any maps give much
 the same. Trained to give back the image, it shows what the layer still knows about the
@@ -36,7 +36,13 @@ class Visualizer(nn.Module):
 
 
 def train_decoder(
-    decoder: nn.Module, maps: Tensor, images: Tensor, *, steps: int = 300, batch_size: int = 32, lr: float = 3e-3,
+    decoder: nn.Module,
+    maps: Tensor,
+    images: Tensor,
+    *,
+    steps: int = 300,
+    batch_size: int = 32,
+    lr: float = 3e-3,
     seed: int = 0,
 ) -> Tensor:  # fmt: skip
     """Teach a decoder to give back the images from a layer's maps, by mean squared

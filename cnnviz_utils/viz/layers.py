@@ -47,7 +47,8 @@ def check_images(images: Tensor) -> Tensor:
     if images.ndim != 4 or not images.is_floating_point():
         kind = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
         raise ValueError(
-            f"images must be floats of shape (N, channels, H, W), not {kind}; one image: image[None]"
+            f"images must be floats of shape (N, channels, H, W), not {kind}; "
+            "one image: image[None]"
         )
     return images.clone() if images.is_inference() else images
 
@@ -73,7 +74,8 @@ def choose_targets(logits: Tensor, targets: Targets = None) -> Tensor:
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
         raise ValueError(
-            f"targets: one class, or one for each of the {n} images, not shape {tuple(chosen.shape)}"
+            f"targets: one class, or one for each of the {n} images, "
+            f"not shape {tuple(chosen.shape)}"
         )
     if n and (int(chosen.min()) < 0 or int(chosen.max()) >= classes):
         raise ValueError(
@@ -125,7 +127,8 @@ def layer_gradients(
                 else type(output).__name__
             )
             raise ValueError(
-                f"layer {layer!r} gives {found}, not maps (N, C, h, w): take one before the pooling"
+                f"layer {layer!r} gives {found}, not maps (N, C, h, w): "
+                "take one before the pooling"
             )
         if call not in (-1, next(calls)):
             return None

@@ -3,6 +3,7 @@ strongly."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,14 @@ from cnnviz_utils.viz.layers import check_images, looking
 from cnnviz_utils.viz.receptive import receptive_field
 
 
+class LabelledImages(Protocol):
+    """Whatever has a length and gives (images, labels), as the course's sets do."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]: ...
+
+
 def filters(model: nn.Module, layer: str) -> Tensor:
     """A convolution's weights, (C_out, C_in, k, k): a copy, signed. With C_in = 3 each
     is a small picture; in later layers it is C_in grey ones. Raises ValueError where
@@ -19,7 +28,8 @@ def filters(model: nn.Module, layer: str) -> Tensor:
     module = get_layer(model, layer)
     if not isinstance(module, nn.Conv2d):
         raise ValueError(
-            f"layer {layer!r} is a {type(module).__name__} and has no filters: name a Conv2d"
+            f"layer {layer!r} is a {type(module).__name__} and has no filters: "
+            "name a Conv2d"
         )
     return module.weight.detach().clone().float()
 
@@ -67,7 +77,7 @@ class Patches:
 
 def strongest_patches(
     model: nn.Module,
-    data: object,
+    data: Tensor | LabelledImages,
     layer: str,
     channels: Sequence[int],
     top: int = 9,
@@ -94,7 +104,8 @@ def strongest_patches(
         maps = feature_maps(model, images, layer)
         if not all(0 <= c < maps.shape[1] for c in channels):
             raise ValueError(
-                f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, not {channels}"
+                f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, "
+                f"not {channels}"
             )
         # a linear layer: maps of one place
         maps = maps if maps.ndim == 4 else maps.flatten(1)[:, :, None, None]
@@ -117,12 +128,12 @@ def strongest_patches(
     return Patches(index, values, places, boxes, chosen)
 
 
-def _batches(data: object, batch_size: int) -> Iterator[Tensor]:
+def _batches(data: Tensor | LabelledImages, batch_size: int) -> Iterator[Tensor]:
     for start in range(0, len(data), batch_size):
         part = data[start : start + batch_size]
         yield part if isinstance(part, Tensor) else part[0]
 
 
-def _image(data: object, index: int) -> Tensor:
+def _image(data: Tensor | LabelledImages, index: int) -> Tensor:
     item = data[index]
     return item if isinstance(item, Tensor) else item[0]

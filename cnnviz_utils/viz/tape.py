@@ -3,6 +3,7 @@ or downwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -30,7 +31,7 @@ class Step:
     output: Tensor
     switches: Tensor | None = None
 
-    def argument(self, position: int, name: str, default: object = None) -> object:
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument, however it was passed."""
         return (
             self.args[position]

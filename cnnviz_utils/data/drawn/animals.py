@@ -97,6 +97,8 @@ def paint(
     `light`: how much brighter to the right and further down."""
     stand = body.stand
     whole = window(_around(body.boxes), canvas.size)
+    if whole is None:
+        return  # all of it is outside
     x, y = canvas.x[:, whole[1]], canvas.y[whole[0]]
     spots = pattern(look, stand, x, y)
     shine = (
@@ -111,15 +113,16 @@ def paint(
         if shape.part in hide or (shape.decal and base is None):
             continue
         where = window(box, canvas.size)
-        if where is not None and shape.decal:
+        if where is not None and base is not None:
             where = _overlap(where, base[0])
         if where is None:
             continue
+        lines = shape.knots if shape.lines is None else shape.lines
         distance = DISTANCES[shape.kind](
-            shape.knots, shape.lines, canvas.x[:, where[1]], canvas.y[where[0]]
+            shape.knots, lines, canvas.x[:, where[1]], canvas.y[where[0]]
         )
         covered, colour = cover(distance), look.paints[shape.paint]
-        if shape.decal:
+        if base is not None:
             covered *= _crop(base[1], base[0], where)
             colour = colour * _crop(base[2], base[0], where)
         else:

@@ -166,7 +166,8 @@ def reach(
 ) -> list[Knot]:
     """Knots of a limb from (x, y) towards `heading` (degrees: 0 right, 90 down) that
     turns by `curl` on its way."""
-    knots, step = [(x, y, r0)], length / (count - 1)
+    knots: list[Knot] = [(x, y, r0)]
+    step = length / (count - 1)
     for i in range(1, count):
         angle = radians(heading + curl * (i - 0.5) / (count - 1))
         x, y = x + step * cos(angle), y + step * sin(angle)

@@ -197,7 +197,7 @@ def fill(
     where = window(bounds(kind, knots), canvas.size)
     if where is None:
         return None
-    lines = None if kind == "ellipse" else pieces(knots)
+    lines = knots if kind == "ellipse" else pieces(knots)  # an ellipse needs none
     covered = cover(
         DISTANCES[kind](knots, lines, canvas.x[:, where[1]], canvas.y[where[0]])
     )

@@ -206,12 +206,14 @@ def redraw(
         )
     kind = int(np.searchsorted(ends, index, side="right"))
     number = int(index) - (int(ends[kind - 1]) if kind else 0)
-    unlike = split == "test" and config.test_shortcut is not None
+    shortcut = config.shortcut
+    if split == "test" and config.test_shortcut is not None:
+        shortcut = config.test_shortcut
     drawing = render(
         config.species[kind],
         config.size,
         (config.seed, SPLITS.index(split), number),
-        shortcut=config.test_shortcut if unlike else config.shortcut,
+        shortcut=shortcut,
         hide=hide,
     )
     label = REALMS.index(drawing.info["realm"]) if config.label == "realm" else kind
@@ -240,7 +242,7 @@ def menagerie(config: MenagerieConfig | None = None) -> Splits:
                 parts=arrays["parts"],
                 has_mask=np.ones(len(infos), bool),
                 paths=tuple(f"{split}/{i}" for i in range(len(infos))),
-                info=infos,
+                info=tuple(infos),
             )
         )
     return Splits(

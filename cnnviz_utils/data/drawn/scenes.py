@@ -195,7 +195,7 @@ def render(
         (end.between(-0.3, 0.3), end.between(-0.45, -0.15)),
         hide,
     )
-    whole = np.count_nonzero(canvas.parts)
+    whole = max(int(np.count_nonzero(canvas.parts)), 1)
     occluded = front.chance(0.35) and clutter
     if occluded:
         x, y = (
@@ -220,7 +220,7 @@ def render(
         "x": round(animal.stand.x / size, 4),
         "y": round(animal.stand.y / size, 4),
         "occluded": occluded,
-        "visible": round(np.count_nonzero(canvas.parts) / max(whole, 1), 4),
+        "visible": round(int(np.count_nonzero(canvas.parts)) / whole, 4),
     }
     label = _PLACE[species] - (0 if species in SPECIES else len(SPECIES))
     return Drawing(image, canvas.parts, label, info)

@@ -61,13 +61,14 @@ def open_image(path: str | Path) -> Image.Image:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be read as an image ({type(error).__name__}): replace or remove it"
+            f"{path} cannot be read as an image ({type(error).__name__}): "
+            "replace or remove it"
         ) from None
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """S2's rule: the shorter side to size * 256 / 224, then the middle size x size
-    pixels."""
+    """Resize the shorter side to size * 256 / 224 pixels, then cut out the middle size
+    x size pixels, as networks for ImageNet are usually tested."""
     resample = (
         Image.Resampling.NEAREST if image.mode == "1" else Image.Resampling.BILINEAR
     )
@@ -220,7 +221,7 @@ def _decode_all(
             return
         images[i] = np.asarray(fit_square(photo, size)).transpose(2, 0, 1)
         polygon = outline(files[i]) if outline else None
-        if polygon is not None:
+        if polygon is not None and parts is not None:
             mask = Image.new("L", photo.size)
             ImageDraw.Draw(mask).polygon([tuple(p) for p in polygon.T], fill=255)
             parts[i], has_mask[i] = np.asarray(fit_square(mask, size)) >= 128, True
@@ -235,7 +236,7 @@ def _decode_all(
         list(pool.map(one, range(len(files))))
     images.flush()
     (folder / "good.json").write_text(json.dumps(good))
-    if outline:
+    if parts is not None:
         parts.flush()
         np.save(folder / "has_mask.npy", has_mask)
 
