@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
         "augment": ["Augment", "fixed_views"],
+        "draws": ["Overlap", "audit_positions", "overlap_of_draws"],
         "loaders": ["batches", "class_weights", "load_data"],
         # its function `photos` is cv.photos: here that is the name of the folder
         "photos.bundled": ["PHOTOS", "Photo"],
