@@ -48,7 +48,7 @@ def load_data(
 
     `settings` are those of `MenagerieConfig` for the Menagerie, `split` for caltech101,
     `valid` and `test` (shares) for folders, `broken` ("refuse" or "skip") for all
-    photos. `root` is where photos lie: by default CNNVIZ_DATA, or the checkout's
+    photos (drawn sets ignore it). `root` is where photos lie: by default CNNVIZ_DATA, or the checkout's
     `data/`; for "folder" it is the folder itself.
 
     Raises: UsageError, a ValueError: no such data set or setting (the nearest name is
@@ -57,6 +57,7 @@ def load_data(
     """
     check_name("data set", name, NAMES)
     if name.startswith("menagerie"):
+        settings.pop("broken", None)  # drawn images are never broken
         plans = "source" if name == "menagerie_source" else "menagerie"
         return _call(
             name,
