@@ -97,7 +97,7 @@ def _by_class(labels: np.ndarray, classes: Sequence[str]) -> pd.Series:
     return pd.Series(np.bincount(labels, minlength=len(classes)), index=list(classes))
 
 
-def _checked(draw: Sequence[int], total: int) -> np.ndarray:
+def _checked(draw: Sequence[int] | np.ndarray, total: int) -> np.ndarray:
     draw = np.asarray(draw, dtype=int)
     if len(np.unique(draw)) < len(draw):
         raise UsageError("a draw without replacement has every position at most once")
