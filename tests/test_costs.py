@@ -1,8 +1,10 @@
 """Costs against published figures and plain arithmetic; receptive fields against the gradient."""
 
 import pytest
+import timm
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
 from cnnviz_utils.models.build import TORCHVISION, build_model
@@ -48,6 +50,88 @@ def test_a_layer_that_runs_twice_is_stored_once_and_computed_twice():
     assert (costs.parameters, costs.multiply_adds, costs.activations) == (9, 2 * 36, 24)
 
 
+class Several(nn.Module):
+    """Products that belong to no layer, beside layers of all kinds."""
+
+    def __init__(self):
+        super().__init__()
+        self.up, self.line, self.box = nn.ConvTranspose2d(3, 4, 3, 2), nn.Conv1d(4, 6, 3), nn.Conv3d(3, 2, 3)
+        self.attention = nn.MultiheadAttention(6, 2, batch_first=True)
+        self.kernel = nn.Parameter(torch.ones(5, 3, 3, 3))
+
+    def forward(self, x):
+        tokens = self.line(self.up(x).flatten(2)).transpose(1, 2)
+        tokens, _ = self.attention(tokens, tokens, tokens)
+        box = self.box(torch.stack([x, x, x], 2))
+        maps = nn.functional.conv2d(x, self.kernel)
+        return tokens.mean(1), (tokens @ tokens.transpose(1, 2)).mean(), torch.einsum("nchw,ndhw->ncd", maps, maps), box.mean()
+
+
+def flops(network, size):
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(torch.zeros(1, 3, size, size, device="meta"))
+    return counter.get_total_flops()
+
+
+@pytest.mark.parametrize(("build", "size"), [
+    (models.vit_b_16, 224), (models.swin_t, 224), (models.maxvit_t, 224), (models.convnext_tiny, 96), (models.efficientnet_b0, 96),
+    (models.mobilenet_v3_small, 96), (models.shufflenet_v2_x0_5, 96), (lambda: models.inception_v3(init_weights=False), 96),
+    (lambda: models.segmentation.fcn_resnet50(weights_backbone=None), 64), (lambda: models.video.r3d_18().stem, None), (Several, 12),
+    *((lambda name=name: timm.create_model(name), size) for name, size in [
+        ("vit_tiny_patch16_224", 224), ("mobilevit_xxs", 96), ("ghostnet_100", 96), ("coat_tiny", 224), ("halonet26t", 256), ("mixer_s32_224", 224),
+    ]),
+])  # fmt: skip
+def test_costs_agree_with_pytorchs_counter(build, size):
+    with torch.device("meta"):
+        network = build()
+    if size is None:
+        network, size = nn.Sequential(nn.Unflatten(1, (3, 1)), *network), 16
+    table = layer_costs(network, size)
+    assert 2 * table.multiply_adds.sum() == flops(network, size) > 0
+    assert table.parameters.sum() <= sum(p.numel() for p in network.parameters())
+    assert not table["shape"].isna().any()
+
+
+@pytest.mark.parametrize("name", ["vit_b_16", "swin_t", "convnext_tiny", "efficientnet_b0", "mobilenet_v3_small"])
+def test_all_parameters_are_counted_once(name):
+    with torch.device("meta"):
+        network = getattr(models, name)()
+    published = models.get_model_weights(name).DEFAULT.meta
+    assert count_costs(network, 224).parameters == published["num_params"]
+
+
+def test_products_outside_layers_by_arithmetic():
+    table = layer_costs(Several(), 12)
+    # up: each of 12 x 12 x 3 numbers meets 4 x 3 x 3 weights; 625 places along a line
+    assert table.multiply_adds["up"] == 144 * 3 * 36 and table.multiply_adds["line"] == 623 * 6 * 12
+    assert table.multiply_adds["box"] == 100 * 2 * 81 and table.parameters["box"] == 2 * 81 + 2
+    assert table.multiply_adds["attention"] == 623 * 6 * 18 + 2 * 623 * 623 * 6 + 623 * 36
+    assert table.multiply_adds["Several"] == 100 * 5 * 27 + 623 * 623 * 6 + 25 * 100 and table.parameters["Several"] == 135
+
+
+def test_a_tied_weight_is_stored_once():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(27, 27, bias=False), nn.Linear(27, 27, bias=False))
+    network[2].weight = network[1].weight
+    assert layer_costs(network, 3).parameters.tolist() == [729, 0]
+
+
+def test_a_network_that_needs_values_is_run_with_them():
+    class Asking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm, self.hidden = nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4), torch.ones(4, 1, 1)
+
+        def forward(self, x):
+            x = self.norm(self.conv(x)) * self.hidden
+            return x if x.sum().item() > 1e9 else -x
+
+    network = Asking()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    costs = count_costs(network, 9)
+    assert (costs.parameters, costs.multiply_adds, costs.activations) == (116, 49 * 4 * 27, 49 * 4) and costs.training_bytes > 0
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items()) and network.training
+
+
 def test_memory_of_training_by_arithmetic():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 5))
     image, relu, pooled = 3 * 64, 4 * 64, 4 * 16  # floats that convolution, ReLU and pooling, linear layer need again
@@ -91,39 +175,6 @@ def test_speed_is_positive_and_ordered():
     wide = nn.Sequential(nn.Conv2d(3, 256, 7), nn.Conv2d(256, 64, 7))
     speed = images_per_second({"wide": wide, "slim": nn.Conv2d(3, 1, 1)}, 48, batch=2, repeats=3)
     assert speed["slim"] > 3 * speed["wide"] > 0
-
-
-def reached(network: nn.Module, layer: str, size: int) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
-    """The box of pixels with a gradient at the middle place of a layer, and that place. Weights are made positive, and
-    maxima means, so that nothing that could arrive is lost."""
-    for name, module in list(network.named_modules()):
-        if isinstance(module, nn.MaxPool2d):
-            parent = network.get_submodule(name.rpartition(".")[0])
-            setattr(parent, name.rpartition(".")[2],
-                    nn.AvgPool2d(module.kernel_size, module.stride, module.padding, ceil_mode=module.ceil_mode))
-        elif isinstance(module, nn.Conv2d):
-            nn.init.constant_(module.weight, 1 / module.weight[0].numel())
-    kept = []
-    network.get_submodule(layer).register_forward_hook(lambda _m, _i, output: kept.append(output))
-    images = torch.full((1, 3, size, size), 0.9, dtype=torch.double, requires_grad=True)
-    network.double().eval()(images)
-    place = (kept[0].shape[2] // 2, kept[0].shape[3] // 2)
-    gradient, = torch.autograd.grad(kept[0][0, :, place[0], place[1]].sum(), images)
-    rows, columns = (gradient[0].abs().amax((0, axis)).nonzero().flatten() for axis in (2, 1))
-    return (int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1), place
-
-
-@pytest.mark.parametrize(("name", "layer", "size"), [
-    ("small_alexnet", "features.6", 96), ("small_vgg", "features.9", 96), ("small_googlenet", "inception2", 128),
-    ("small_mobilenet", "block4", 128), ("small_resnet", "stage2", 128), ("alexnet", "features.8", 224),
-    ("vgg11", "features.11", 128), ("googlenet", "inception3b", 224), ("resnet18", "layer2", 160),
-    ("mobilenet_v2", "features.6", 160)])
-def test_receptive_fields_are_where_the_gradient_is(name, layer, size):
-    network = build_model(name, 3, size=size)
-    field = receptive_field(network, layer, (size, size))
-    box, place = reached(network, layer, size)
-    assert field.size[0] < size
-    assert field.box(*place) == box
 
 
 def test_two_3x3_reach_as_far_as_one_5x5_with_fewer_weights():

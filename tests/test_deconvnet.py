@@ -10,6 +10,7 @@ import torchvision
 from captum.attr import Deconvolution
 from torch import nn
 from torch.nn import functional as F
+from zoo import RELU_NETWORKS, build, deep_layer
 
 from cnnviz_utils.viz.deconvolution import deconvnet, descend, transposed_conv, unpool
 from cnnviz_utils.viz.gradients import channel_gradient, input_gradient, keep_strongest
@@ -287,20 +288,86 @@ class Way(nn.Module):
 
 
 @pytest.mark.parametrize("then", [
-    lambda y, other: y + torch.cat([other(y.chunk(2, 1)[0]), y.chunk(2, 1)[1]], 1), lambda y, other: torch.add(y, y, alpha=0.1),
-    lambda y, other: torch.sub(y, y * 2, alpha=0.3), lambda y, other: torch.div(y, 3.0, rounding_mode="floor"),
-    lambda y, other: nn.functional.avg_pool2d(y, 2, divisor_override=1),
-    lambda y, other: nn.functional.avg_pool2d(y, 3, 2, 1, count_include_pad=False),
-    lambda y, other: nn.functional.avg_pool2d(y, 2, ceil_mode=True),
+    lambda y, other: torch.div(y, 3.0, rounding_mode="floor"),
+    lambda y, other: y * y.mean((2, 3), True), lambda y, other: 1 / (y + 9),
+    lambda y, other: y * (y > 0), lambda y, other: torch.where(y > 0, y, 0.0), lambda y, other: y.softmax(1), lambda y, other: F.relu6(y),
+    lambda y, other: F.conv2d(y, y[:, :, :3, :3].transpose(0, 1)[:, :1], groups=4), lambda y, other: y.clamp_min(0.1), lambda y, other: y @ y,
 ])  # fmt: skip
 def test_what_cannot_be_undone_is_refused_and_not_left_out(then):
     with pytest.raises(ValueError, match="deconvnet cannot undo"):
-        deconvnet(Way(then), random(2, 3, 9, 9), "top")
+        deconvnet(Way(then), random(1, 3, 9, 9), "top")
 
 
-@pytest.mark.parametrize("then", [lambda y, other: torch.mul(y, other=3.0), lambda y, other: torch.div(y, other=3.0),
-                                  lambda y, other: nn.functional.avg_pool2d(y, 3, 2, 1)])
-def test_arguments_by_name_count(then):
-    model, images = Way(then), random(2, 3, 9, 9)
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(4, track_running_stats=False), nn.InstanceNorm2d(4), nn.GroupNorm(2, 4)])
+def test_norms_by_the_maps_own_statistics_are_refused(norm):
+    with pytest.raises(ValueError, match="deconvnet cannot undo"):
+        deconvnet(Way(lambda y, other: norm(y)), random(2, 3, 9, 9), "top")
+
+
+def written(y, some, value):
+    y = y * 1.0
+    y[some] = value(y)
+    return y
+
+
+def added(y, some, value):
+    y = y.clone()
+    y[some] += value(y)
+    return y
+
+
+def into_zeros(y, other):
+    x = torch.zeros(2, 6, 9, 9, dtype=y.dtype)
+    x[:, 1:5] = y
+    x[:, :2] -= 0.3 * x[:, 2:4]
+    return x
+
+
+LINEAR = {
+    "by name": lambda y, other: torch.mul(y, other=3.0), "divided": lambda y, other: torch.div(y, other=3.0),
+    "average": lambda y, other: F.avg_pool2d(y, 3, 2, 1), "uncounted": lambda y, other: F.avg_pool2d(y, 3, 2, 1, count_include_pad=False),
+    "its own divisor": lambda y, other: F.avg_pool2d(y, 2, divisor_override=3), "ceil": lambda y, other: F.avg_pool2d(y, 3, 2, 1, True),
+    "ceil, uncounted": lambda y, other: F.avg_pool2d(y, 4, 3, 1, True, False), "chunks": lambda y, other: y + torch.cat([other(y.chunk(2, 1)[0]), y.chunk(2, 1)[1]], 1),
+    "alpha": lambda y, other: torch.add(y, y * 2, alpha=0.1), "less": lambda y, other: torch.sub(y, y[:, :1], alpha=0.3),
+    "turned": lambda y, other: 1 - y, "written": lambda y, other: written(y, (slice(None), slice(2)), lambda y: y[:, 2:] * 3),
+    "shifted": lambda y, other: added(y, (..., slice(1, None)), lambda y: y[..., :-1].clone()),
+    "twice": lambda y, other: added(written(y, (slice(None), 0), lambda y: 0.0), (slice(None), 1), lambda y: y[:, 2]),
+    "into zeros": into_zeros, "channel shuffle": lambda y, other: F.channel_shuffle(y, 2), "pixel shuffle": lambda y, other: F.pixel_shuffle(torch.cat([y, 2 * y], 1), 2),
+    "nearest": lambda y, other: F.interpolate(y, scale_factor=2), "bilinear": lambda y, other: F.interpolate(y, (13, 7), mode="bilinear"),
+    "bicubic": lambda y, other: F.interpolate(y, (4, 12), mode="bicubic", align_corners=True), "adaptive": lambda y, other: F.adaptive_avg_pool2d(y, (4, 5)),
+    "adaptive maximum": lambda y, other: F.adaptive_max_pool2d(y, 4), "reflected": lambda y, other: other(F.pad(y[:, :2], (2, 1, 1, 0), "reflect")),
+    "same": lambda y, other: F.conv2d(y, torch.ones(3, 4, 4, 2, dtype=y.dtype).cumsum(2), padding="same", dilation=2),
+    "transposed": lambda y, other: F.conv_transpose2d(y, torch.ones(4, 3, 3, 2, dtype=y.dtype).cumsum(0), None, 2, 1, (1, 0), 2),
+    "one axis": lambda y, other: F.conv1d(y.flatten(2), torch.ones(3, 4, 5, dtype=y.dtype).cumsum(1), stride=2)[..., None],
+    "matrix": lambda y, other: torch.ones(7, 9, dtype=y.dtype).cumsum(0) @ y @ torch.ones(9, 5, dtype=y.dtype).cumsum(1),
+    "einsum": lambda y, other: torch.einsum("nchw,ck->nkhw", y, torch.ones(4, 3, dtype=y.dtype).cumsum(0)),
+    "rolled": lambda y, other: y.roll((2, 1), (2, 3)).flip(3).transpose(2, 3), "indexed": lambda y, other: y[:, [2, 2, 0]], "summed": lambda y, other: y.sum((0, 2), True) + y,
+    "channels last": lambda y, other: F.adaptive_avg_pool2d(y.to(memory_format=torch.channels_last), 1), "unfolded": lambda y, other: F.unfold(y, 3, 2, 1, 2)[..., None],
+    "mean of all": lambda y, other: y + y.mean(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("then", LINEAR)
+def test_what_is_linear_is_undone_by_its_transpose(then):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, images = Way(LINEAR[then]).double().eval(), random(2, 3, 9, 9).double()
     usual = channel_gradient(model, images, "top", 1, rule="saliency")  # no ReLU, so no rule
+    assert usual.any()
     torch.testing.assert_close(deconvnet(model, images, "top", 1), usual)
+
+
+QUICK = ["squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5", "regnet_x_400mf", "timm/resnet10t", "timm/regnetx_002", "timm/resnetblur18",
+         "timm/repvgg_a0", "timm/dla46_c", "timm/hrnet_w18_small", "timm/selecsls42", "timm/xception41"]  # fmt: skip
+SLOW = [name for name in RELU_NETWORKS if name not in QUICK]
+
+
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+def test_equals_the_rule_on_networks_of_others(name):
+    model = build(name)
+    images = random(1, 3, 96, 96, seed=3).double()
+    layer = deep_layer(model, images)
+    explicit, by_rule = deconvnet(model, images, layer), channel_gradient(model, images, layer)
+    largest = float(by_rule.abs().max())
+    assert largest > 0
+    torch.testing.assert_close(explicit, by_rule, rtol=1e-5, atol=1e-6 * largest)

@@ -1,11 +1,17 @@
 """The faster copy against the model itself; the decoder against its definition and its purpose."""
 
+import threading
+import warnings
+
 import pytest
+import timm
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils import prune  # noqa: F401
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from cnnviz_utils.models.freezing import freeze
 from cnnviz_utils.viz.cams import grad_cam
 from cnnviz_utils.viz.decoder import Visualizer, decode, train_decoder
 from cnnviz_utils.viz.deconvolution import deconvnet
@@ -107,20 +113,133 @@ def test_folding_equals_pytorchs_own():
     torch.testing.assert_close(fast[0].bias, theirs.bias.detach())
 
 
-def test_a_convolution_that_is_needed_unnormalised_too_is_refused():
+def settled(model):
+    """With statistics and factors of every norm that are not 0 and 1, in double, evaluation mode."""
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.data.uniform_(0.5, 2)
+            module.bias.data.normal_(0, 0.1)
+    return model.double().eval()
+
+
+def with_norm(convolution):
+    with torch.random.fork_rng(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the old norms of weights announce their end
+        torch.manual_seed(0)
+        return settled(nn.Sequential(convolution(), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
+
+
+def pruned():
+    convolution = nn.Conv2d(3, 4, 3)
+    nn.utils.prune.l1_unstructured(convolution, "weight", 0.5)
+    return convolution
+
+
+@pytest.mark.parametrize("convolution", [
+    lambda: nn.utils.spectral_norm(nn.Conv2d(3, 4, 3)), lambda: nn.utils.weight_norm(nn.Conv2d(3, 4, 3)), pruned,
+    lambda: nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)),
+    lambda: nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 3)),
+    lambda: nn.utils.parametrizations.orthogonal(nn.Conv2d(3, 4, 3)),
+])  # fmt: skip
+def test_weights_that_are_made_anew_in_each_pass_stay_as_they_are(convolution):
+    model, images = with_norm(convolution), random(2, 3, 9, 9).double()
+    model(images)  # leaves a weight that is no leaf
+    fast = fast_copy(model, images[:1])
+    assert isinstance(fast[1], nn.BatchNorm2d)
+    torch.testing.assert_close(fast(images), model(images).detach())
+
+
+def test_a_subclass_may_do_more_and_stays():
+    class NormAndReLU(nn.BatchNorm2d):
+        def forward(self, x):
+            return super().forward(x).relu()
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = settled(nn.Sequential(nn.Conv2d(3, 4, 3), NormAndReLU(4), nn.Conv2d(4, 4, 3), nn.BatchNorm2d(4)))
+    images = random(2, 3, 9, 9).double()
+    fast = fast_copy(model, images[:1])
+    assert [type(module) for module in fast][1::2] == [NormAndReLU, nn.Identity]
+    torch.testing.assert_close(fast(images), model(images).detach())
+
+
+@pytest.mark.parametrize("name", ["resnetv2_50", "ghostnet_100", "regnetx_002", "dla34", "cspresnet50", "mobilenetv3_small_100"])
+def test_networks_of_others_give_the_same(name):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = settled(timm.create_model(name, num_classes=5))
+    images = random(2, 3, 64, 64).double()
+    torch.testing.assert_close(fast_copy(model, images[:1])(images), model(images).detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_a_convolution_that_is_needed_unnormalised_too_stays():
     class Both(nn.Module):
         def __init__(self):
             super().__init__()
-            self.conv, self.norm = nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
-            self.norm.running_mean.fill_(1.0)
+            self.conv, self.norm, self.again, self.last = (
+                nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4),
+            )  # fmt: skip
 
         def forward(self, x):
             x = self.conv(x)
-            return (self.norm(x) + x).mean((2, 3))
+            return {"mean": (self.last(self.again(self.norm(x))) + x).mean((2, 3))}
 
-    with pytest.raises(ValueError, match="fold=False"):
-        fast_copy(Both(), random(1, 3, 8, 8))
-    assert fast_copy(Both(), random(1, 3, 8, 8), fold=False) is not None
+    model, images = settled(Both()), random(2, 3, 8, 8).double()
+    fast = fast_copy(model, images)
+    assert type(fast.norm) is nn.BatchNorm2d and type(fast.last) is nn.Identity
+    torch.testing.assert_close(fast(images)["mean"], model(images)["mean"].detach())
+
+
+def test_a_network_that_looks_at_its_own_weights_is_refused():
+    class Looking(nn.Sequential):
+        def forward(self, x):
+            return super().forward(x) * (1 if self[0].bias is None else 1.001)
+
+    model = settled(Looking(nn.Conv2d(3, 4, 3, bias=False), nn.BatchNorm2d(4)))
+    with pytest.raises(ValueError, match="of its largest output off: use fold=False"):
+        fast_copy(model, random(1, 3, 8, 8).double())
+    assert fast_copy(model, random(1, 3, 8, 8).double(), fold=False) is not None
+
+
+def test_hooks_neither_fire_nor_come_along():
+    model, images, fired = with_norm(lambda: nn.Conv2d(3, 4, 3)), random(1, 3, 9, 9).double(), []
+    held = threading.Lock()  # cannot be copied
+    model[0].register_forward_hook(lambda *_: fired.append(held))
+    model[1].register_forward_pre_hook(lambda *_: fired.append(held))
+    model.register_full_backward_hook(lambda *_: fired.append(held))
+    model.register_forward_hook(lambda *_, **__: fired.append(held), with_kwargs=True, always_call=True)
+    fast = fast_copy(model, images)
+    fast(images)
+    assert not fired and isinstance(fast[1], nn.Identity)
+    model(images)
+    assert len(fired) == 3
+
+
+def test_a_frozen_network_is_folded_too():
+    model, images = freeze(with_norm(lambda: nn.Conv2d(3, 4, 3)), ["0", "1"]), random(2, 3, 9, 9).double()
+    fast = fast_copy(model, images)
+    assert isinstance(fast[1], nn.Identity)
+    torch.testing.assert_close(fast(images), model(images))
+
+
+def test_where_the_steps_are_unknown_nothing_is_folded():
+    class Own(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+    class Doubling(nn.Sequential):
+        def forward(self, x):
+            return Own.apply(super().forward(x))
+
+    model, images = settled(Doubling(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))), random(1, 3, 8, 8).double()
+    fast = fast_copy(model, images)
+    assert isinstance(fast[1], nn.BatchNorm2d)
+    torch.testing.assert_close(fast(images), model(images).detach())
+    with pytest.raises(ValueError, match=r"autograd\.Function of its own"):
+        deconvnet(nn.Sequential(model, nn.Identity()), images, "1")
 
 
 def test_the_decoder_is_what_the_source_describes_and_its_seed_is_its_own():

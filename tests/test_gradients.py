@@ -141,11 +141,80 @@ def test_activations_that_the_rule_is_not_for_are_named():
     images = random(1, 3, 32, 32)
     head = [nn.Flatten(), nn.Linear(3136, 2)]
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Conv2d(4, 4, 3), nn.ReLU(), *head)
-    with pytest.warns(UserWarning, match="gelu keep their ordinary gradient"):
+    with pytest.warns(UserWarning, match="gelu keeps its ordinary gradient"):
         input_gradient(model, images, 0, "guided")
     with pytest.warns(UserWarning, match="no ReLU was seen"):
         input_gradient(nn.Sequential(nn.Flatten(), nn.Linear(3072, 2)), images, 0, "deconvnet")
     input_gradient(model, images, 0)  # saliency is right for all of them: no warning
+
+
+class Between(nn.Module):
+    """A ReLU, something, and a linear layer."""
+
+    def __init__(self, something):
+        super().__init__()
+        self.conv, self.norm, self.something, self.head = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), something, nn.Linear(4, 2)
+
+    def forward(self, x):
+        return self.head(self.something(F.relu(self.norm(self.conv(x)))).mean((2, 3)))
+
+
+def warned(model, images, **settings):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        input_gradient(model, images, 0, "guided", **settings)
+    return [str(one.message).partition("Between, ")[2] or str(one.message) for one in caught]
+
+
+@pytest.mark.parametrize(("something", "name"), [
+    (F.mish, "mish"), (F.selu, "selu"), (F.celu, "celu"), (F.softplus, "softplus"), (torch.sigmoid, "sigmoid"),
+    (lambda x: x.tanh(), "tanh"), (F.hardsigmoid, "hardsigmoid"), (lambda x: F.threshold(x, 0.1, 0), "threshold"),
+    (lambda x: F.glu(torch.cat([x, x], 1), 1), "glu"), (lambda x: (x + 1).clamp_min_(1.1), "clamp_min"),
+    (lambda x: x * (x > 0.1), "gt, mul of two activations"), (lambda x: x * x.mean((2, 3), True), "mul of two activations"),
+    (lambda x: torch.where(x > 0.1, x, 0.0), "gt, where"), (F.relu6, "relu6"), (nn.PReLU(), "prelu"),
+    (torch.square, "square"), (lambda x: x**2, "pow"), (lambda x: torch.maximum(x, -x), "maximum"), (F.logsigmoid, "log_sigmoid"),
+    (lambda x: x.softmax(1), "softmax"), (lambda x: F.layer_norm(x, x.shape[1:]), "layer_norm"), (F.softsign, "softsign"),
+    (nn.InstanceNorm2d(4), "a normalisation with the maps' own mean"), (lambda x: x.sort(1).values, "sort"),
+    (lambda x: x.round(), "round"), (lambda x: torch.div(x, 3, rounding_mode="floor"), "div"), (lambda x: 1 / (x + 1), "rdiv"),
+])  # fmt: skip
+def test_every_step_that_is_not_linear_is_named_whatever_it_is(something, name):
+    model, images = seeded(lambda: Between(something)).eval(), random(2, 3, 12, 12)
+    found = warned(model, images)
+    assert len(found) == 1 and found[0].rpartition(" ordinary")[0].startswith(name + " keep"), found
+
+
+def test_what_is_linear_or_not_of_the_image_is_not_named():
+    def linear(x):
+        x = x[:, :, 1:] * torch.sigmoid(torch.ones(4))[:, None, None] / 3 - 0.5
+        x[:, :2] += 1
+        x = F.interpolate(F.max_pool2d(F.dropout(x, 0.5, False), 2), scale_factor=2, mode="bilinear")
+        x = torch.cat([x[:, :2].roll(1, 3), F.pad(x, (1, 1))[:, 2:, :, 1:-1]], 1)
+        return torch.where(torch.ones_like(x) > 0, x, -x).flatten(2).transpose(1, 2).transpose(1, 2).unflatten(2, x.shape[2:])
+
+    assert warned(seeded(lambda: Between(linear)).eval(), random(2, 3, 12, 12)) == []
+
+
+def test_only_what_lies_below_the_layer_is_named():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.GELU()).eval()
+    channel_gradient(model, random(1, 3, 12, 12), "2")  # warnings are errors here
+    with pytest.warns(UserWarning, match="gelu keeps its"):
+        channel_gradient(model, random(1, 3, 12, 12), "3")
+
+
+def test_a_scripted_relu_is_none_that_obeys():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit announces its end
+        scripted = torch.jit.script(nn.ReLU())
+    assert warned(seeded(lambda: Between(scripted)).eval(), random(1, 3, 12, 12)) == ["relu keeps its ordinary gradient"]
+
+
+def test_a_compiled_network_runs_uncompiled_and_gives_the_same():
+    model, images = conv_network(), random(2, 3, 40, 40)
+    compiled = torch.compile(model, backend="eager")
+    compiled(images)
+    for rule in RULES:
+        assert torch.equal(input_gradient(compiled, images, 1, rule), input_gradient(model, images, 1, rule))
+    assert torch.equal(compiled(images), model(images))
 
 
 def test_a_channel_by_saliency_is_its_activation_times_its_gradient():

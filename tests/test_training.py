@@ -13,7 +13,7 @@ from torch import nn
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.models.build import build_model
-from cnnviz_utils.models.freezing import freeze
+from cnnviz_utils.models.freezing import freeze, unfreeze
 from cnnviz_utils.models.networks import ResNet
 from cnnviz_utils.training import loop, store
 from cnnviz_utils.training.adversary import Change
@@ -249,6 +249,22 @@ def test_the_key_knows_frozen_statistics_from_frozen_parameters_alone(squares):
     both, parameters = freeze(build(), "stem"), build()
     parameters.stem.requires_grad_(False)
     assert run_key(both, squares, squares, QUICK) != run_key(parameters, squares, squares, QUICK)
+
+
+@pytest.mark.parametrize("kind", [lambda: nn.InstanceNorm2d(4, track_running_stats=True),
+                                  lambda: nn.utils.parametrizations.spectral_norm(nn.Conv2d(4, 4, 1))])
+def test_the_key_knows_any_frozen_state(squares, kind):
+    def build():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            body = nn.Sequential(nn.Conv2d(3, 4, 3), kind())
+            return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+
+    parameters, frozen = build(), freeze(build(), "0")
+    parameters[0].requires_grad_(False)
+    keys = [run_key(model, squares, squares, QUICK) for model in (parameters, frozen, build())]
+    keys.append(run_key(unfreeze(frozen, "0"), squares, squares, QUICK))
+    assert keys[0] != keys[1] and keys[2] == keys[3] and len(set(keys)) == 3
 
 
 def test_training_code_is_part_of_the_key(squares, monkeypatch):

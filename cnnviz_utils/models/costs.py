@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import flop_registry
 
 from cnnviz_utils.base.device import shortest_seconds
 from cnnviz_utils.base.hooks import evaluating
@@ -18,6 +21,11 @@ from cnnviz_utils.base.memory import kept_tensors
 if TYPE_CHECKING:
     import pandas as pd
 
+aten = torch.ops.aten
+# PyTorch's counter has no formula for the CPU's name of the same thing
+CPU_ATTENTION = {aten._scaled_dot_product_flash_attention_for_cpu}
+Found = TypeVar("Found")
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -25,8 +33,8 @@ class Costs:
     auxiliary heads) count in `training_bytes` alone.
 
     parameters: how many numbers are learned.
-    multiply_adds: of convolutions and linear layers; a multiplication together with an
-        addition counts as one.
+    multiply_adds: of convolutions, matrix products and attention; a multiplication
+        together with an addition counts as one.
     activations: how many numbers convolutions and linear layers put out (Radosavovic et
         al. 2020).
     training_bytes: what must be kept until the gradient has been computed, in float32,
@@ -51,69 +59,148 @@ def without_values(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
-    """A table with one row for each layer that has parameters, in the order in which
-    they run, for one image of size x size pixels.
+class Meter(TorchDispatchMode):
+    """What each operation costs, booked to the module that is running.
 
-    Columns: kind, shape (of the output, without the batch), parameters, multiply_adds,
-    activations (0 for layers that are neither convolution nor linear). The index holds
-    the layers' names. A layer that runs twice has its multiply-adds counted twice and
-    its parameters once. The network may live on any device; it is left as it was.
+    The formulas are those of PyTorch's FlopCounterMode, which knows convolutions (also
+    transposed, of one to three axes), matrix products and attention, whether they are
+    called by a layer or written into `forward`. It counts a multiply-add as two.
+    """
+
+    def __init__(self, parameters: Mapping[int, int]) -> None:
+        """parameters: how many numbers each holds, by its place in memory."""
+        super().__init__()
+        self.unseen, self.running = dict(parameters), []
+        self.rows: dict[str, dict] = {}
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs, packet = kwargs or {}, function._overloadpacket
+        if packet not in flop_registry:
+            with self:
+                parts = function.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        output = function(*args, **kwargs)
+        new = 0
+        for tensor in tree_leaves((args, kwargs)):
+            if isinstance(tensor, Tensor):
+                new += self.unseen.pop(tensor.untyped_storage()._cdata, 0)
+        formula = flop_registry.get(packet)
+        if packet in CPU_ATTENTION:
+            formula = flop_registry[aten._scaled_dot_product_flash_attention]
+        if new or formula:
+            row = self.row()
+            row["parameters"] += new
+        if formula:
+            flops = formula(*args, **kwargs, out_val=output)
+            row["multiply_adds"] += flops // 2
+            if packet in (aten.convolution, aten.mm, aten.addmm):
+                row["activations"] += output.numel()
+        return output
+
+    def row(self) -> dict:
+        name, kind = self.running[-1]
+        zero = {"parameters": 0, "multiply_adds": 0, "activations": 0}
+        return self.rows.setdefault(name, {"kind": kind, "shape": None, **zero})
+
+    def enter(self, name: str, module: nn.Module) -> None:
+        self.running.append((name, type(module).__name__))
+
+    def leave(self, output: object) -> None:
+        name, _kind = self.running.pop()
+        shapes = [
+            tuple(x.shape[1:]) for x in tree_leaves(output) if isinstance(x, Tensor)
+        ]
+        if name in self.rows and shapes:
+            self.rows[name]["shape"] = shapes[0]
+
+
+def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
+    """A row for each layer that uses parameters of its own or computes products, in the
+    order in which they run, for one image of size x size.
+
+    Columns: kind, shape (of the output, of the first if there are several, without the
+    batch), parameters, multiply_adds (of convolutions, matrix products and attention,
+    half of what PyTorch's FlopCounterMode counts), activations (numbers that
+    convolutions and linear layers give out). The index holds the layers' names; what a
+    network does outside its layers has the name of its class. A layer that runs twice
+    has its multiply-adds counted twice and its parameters once, and a tied weight
+    counts where it is first used. The network may live on any device; it is left as it
+    was.
+
+    Not counted: additions alone, products with one factor a number (BatchNorm, gates),
+    interpolation, pooling, Fourier transforms.
     """
     import pandas as pd
 
-    rows: dict[str, dict] = {}
+    rows = _without_values_first(
+        model,
+        lambda state, device: _measure(
+            model, state, torch.zeros(1, channels, size, size, device=device)
+        ),
+    )
+    return pd.DataFrame.from_dict(rows, orient="index")
 
-    def note(layer: nn.Module, name: str, output: Tensor) -> None:
-        row = rows.setdefault(
-            name,
-            {
-                "kind": type(layer).__name__,
-                "shape": tuple(output.shape[1:]),
-                "parameters": sum(p.numel() for p in layer.parameters(recurse=False)),
-                "multiply_adds": 0,
-                "activations": 0,
-            },
-        )
-        # each number of the output takes one multiply-add for each weight of a filter
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            row["multiply_adds"] += output[0].numel() * layer.weight[0].numel()
-            row["activations"] += output[0].numel()
 
-    handles = [
-        layer.register_forward_hook(
-            lambda layer, _inputs, output, name=name: note(layer, name, output)
-        )
-        for name, layer in model.named_modules()
-        if list(layer.parameters(recurse=False))
-    ]
+def _measure(
+    model: nn.Module, state: dict[str, Tensor], image: Tensor
+) -> dict[str, dict]:
+    names = {id(p): name for name, p in model.named_parameters()}
+    meter = Meter(
+        {
+            state[name].untyped_storage()._cdata: state[name].numel()
+            for name in names.values()
+        }
+    )
+    handles = []
+    for name, module in model.named_modules():
+        name = name or type(model).__name__
+        before = lambda module, _inputs, name=name: meter.enter(name, module)
+        after = lambda _module, _inputs, output: meter.leave(output)
+        handles.append(module.register_forward_pre_hook(before))
+        handles.append(module.register_forward_hook(after))
     try:
-        with evaluating(model), torch.no_grad():
-            functional_call(
-                model,
-                without_values(model),
-                torch.empty(1, channels, size, size, device="meta"),
-            )
+        with evaluating(model), torch.no_grad(), meter:
+            functional_call(model, state, image)
     finally:
         for handle in handles:
             handle.remove()
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return meter.rows
+
+
+def _without_values_first(
+    model: nn.Module, run: Callable[[dict[str, Tensor], torch.device], Found]
+) -> Found:
+    """A run without values. Where a network needs them (it asks for a value, or holds
+    tensors that are no buffers), one with copies of its own."""
+    try:
+        return run(without_values(model), torch.device("meta"))
+    except (RuntimeError, NotImplementedError):
+        state = {
+            name: tensor.detach().clone().requires_grad_(tensor.requires_grad)
+            for name, tensor in [*model.named_parameters(), *model.named_buffers()]
+        }
+        device = next((x.device for x in state.values()), torch.device("cpu"))
+        return run(state, device)
 
 
 def training_bytes(
     model: nn.Module, size: int, channels: int = 3, batch: int = 2
 ) -> int:
     """How many bytes autograd keeps for each image between the forward and the backward
-    pass, without the weights. Memory that several tensors share counts once. Nothing is
-    computed, and nothing changes, not even BatchNorm's statistics."""
-    state = without_values(model)
+    pass, without the weights. Memory that several tensors share counts once. Nothing
+    changes, not even BatchNorm's statistics."""
     modes = [(module, module.training) for module in model.modules()]
-    images = torch.empty(batch, channels, size, size, device="meta")
-    model.train()
-    try:
-        kept = kept_tensors(
+
+    def run(state: dict[str, Tensor], device: torch.device) -> list[Tensor]:
+        images = torch.zeros(batch, channels, size, size, device=device)
+        model.train()
+        return kept_tensors(
             lambda: functional_call(model, state, images), state.values()
         )
+
+    try:
+        kept = _without_values_first(model, run)
     finally:
         for module, training in modes:
             module.training = training

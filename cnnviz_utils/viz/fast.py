@@ -8,77 +8,146 @@ memory) convolutions find the numbers that they multiply side by side.
 """
 
 import copy
-from collections import Counter
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from cnnviz_utils.viz.layers import check_images, looking
+from cnnviz_utils.viz.operations import BATCH_NORMS, depends_on_batch
+from cnnviz_utils.viz.tape import Step, StepError, Tape
+
+Pair = tuple[nn.Conv2d, nn.BatchNorm2d]
+# how far rounding may take the copy's numbers, as a part of the largest
+ROUNDING = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 
 def fast_copy(
     model: nn.Module, images: Tensor, *, fold: bool = True, channels_last: bool = True
 ) -> nn.Module:
     """A faster copy for pictures, in evaluation mode, its parameters frozen; the model
-    itself is left as it is.
+    itself is left as it is. Hooks stay with the model: the copy has none.
 
-    images (n, 3, H, W) in [0, 1]: one or two are enough. They show which BatchNorm
-    follows which convolution, and the copy's logits for them are compared with the
-    model's.
+    images (n, 3, H, W) in [0, 1]: one or two are enough. The steps that they go through
+    show which BatchNorm follows which convolution. A pair is folded where nothing else
+    takes the convolution's output, and both are PyTorch's own classes (a subclass may
+    do more: timm's BatchNormAct2d has a ReLU inside) with plain weights (not those of
+    weight or spectral norm, or pruned); all others stay as they are.
 
     Layers keep their names, but a folded convolution now gives what its BatchNorm gave,
     and the BatchNorm passes it on. Maps equal the model's to rounding (about 1e-6 of
     the largest).
 
-    Raises: ValueError: the copy does not give the model's logits (a convolution whose
-        output goes elsewhere too).
+    Raises: ValueError: what the copy gives for these images is further from the
+        model's than rounding goes.
     """
     with looking(model):
-        fast = copy.deepcopy(model).eval().requires_grad_(False)
-        expected = model(check_images(images))
+        fast = _without_hooks(model).eval().requires_grad_(False)
+        expected = fast(check_images(images))
         if fold:
             for convolution, norm in _pairs(fast, images):
                 _fold(fast, convolution, norm)
         if channels_last:
             fast = fast.to(memory_format=torch.channels_last)
-        error = float((fast(images) - expected).abs().max())
-    if not error <= 1e-3 * max(1e-6, float(expected.abs().max())):
+        error = _difference(fast(images), expected)
+    if not error <= ROUNDING.get(images.dtype, 0.05):
         raise ValueError(
-            f"folding changed the logits of {type(model).__name__} by {error:.3g}: "
-            "use fold=False"
+            f"the copy of {type(model).__name__} is {error:.3g} of its largest output "
+            "off: use fold=False"
         )
     return fast
 
 
-def _pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNorm2d]]:
-    """(convolution, BatchNorm) where the one's output is the other's input, both used
-    once in a forward pass."""
-    made_by, pairs, calls, handles = {}, [], Counter(), []
+def _difference(ours: object, expected: object) -> float:
+    """The largest difference as a part of the largest number, of all the tensors that a
+    network gives."""
+    worst = 0.0
+    for a, b in zip(tree_leaves(ours), tree_leaves(expected), strict=True):
+        if isinstance(b, Tensor) and b.is_floating_point() and b.numel():
+            largest = max(1e-6, float(b.abs().max()))
+            off = float((a - b).abs().max()) / largest
+            worst = off if not off <= worst else worst
+    return worst
 
-    def watch(module, inputs, output):
-        calls[module] += 1
-        if type(module) is nn.Conv2d:
-            # kept, so that its id stays its own
-            made_by[id(output)] = (module, output, output._version)
-        elif (
-            isinstance(module, nn.BatchNorm2d)
-            and module.running_var is not None
-            and id(inputs[0]) in made_by
-        ):
-            convolution, _output, version = made_by[id(inputs[0])]
-            # nothing has changed it in place on the way
-            if inputs[0]._version == version:
-                pairs.append((convolution, module))
+
+HOOKS = (
+    "_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks",
+    "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
+    "_forward_pre_hooks_with_kwargs",
+)  # fmt: skip
+
+
+def _without_hooks(model: nn.Module) -> nn.Module:
+    """A deep copy without the hooks, which may hold anything. The hooks of
+    torch.nn.utils that make a weight (old weight and spectral norm, pruning) stay: they
+    are part of what the network computes."""
+    instead: dict[int, object] = {}
+    for module in model.modules():
+        for name in HOOKS:
+            kept: OrderedDict = OrderedDict()
+            if name == "_forward_pre_hooks":
+                kept.update(
+                    (key, copy.deepcopy(hook))
+                    for key, hook in module._forward_pre_hooks.items()
+                    if type(hook).__module__.startswith("torch.nn.utils.")
+                )
+            instead[id(getattr(module, name))] = kept
+        for value in vars(module).values():
+            # such hooks leave a weight that PyTorch cannot copy
+            if isinstance(value, Tensor) and not value.is_leaf:
+                instead[id(value)] = value.detach().clone()
+    return copy.deepcopy(model, instead)
+
+
+def _pairs(model: nn.Module, images: Tensor) -> list[Pair]:
+    """(convolution, BatchNorm) where the one's output goes into the other and nowhere
+    else, both used once in a forward pass."""
+    pixels = images.detach().clone()
+    tape, handles = Tape(pixels), []
+    # the steps of each call
+    calls: dict[nn.Module, list[list[Step]]] = {}
+    starts: dict[nn.Module, int] = {}
+
+    def enter(module: nn.Module, _inputs: object) -> None:
+        starts[module] = len(tape.steps)
+
+    def leave(module: nn.Module, _inputs: object, _output: object) -> None:
+        calls.setdefault(module, []).append(tape.steps[starts[module] :])
 
     try:
         for module in model.modules():
-            if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-                handles.append(module.register_forward_hook(watch))
-        model(images)
+            if type(module) in (nn.Conv2d, nn.BatchNorm2d):
+                handles.append(module.register_forward_pre_hook(enter))
+                handles.append(module.register_forward_hook(leave))
+        with tape:
+            tape.run(model)
+    except StepError:  # then nothing is known of what belongs together
+        return []
     finally:
         for handle in handles:
             handle.remove()
-    return [pair for pair in pairs if calls[pair[0]] == calls[pair[1]] == 1]
+    takers: dict[int, list[Step]] = {}
+    for step in tape.steps:
+        for x in {id(x) for x in step.inputs}:
+            takers.setdefault(x, []).append(step)
+    made: dict[int, nn.Conv2d] = {}
+    pairs: list[Pair] = []
+    for module, often in calls.items():
+        if type(module) is nn.Conv2d and len(often) == 1 and often[0]:
+            step = often[0][-1]
+            # its own weight, not one that is made anew in each pass
+            plain = module._parameters.get("weight") is step["weight"]
+            if step.name == "convolution" and plain:
+                made[id(step.outputs[0])] = module
+    for module, often in calls.items():
+        if type(module) is not nn.BatchNorm2d or len(often) > 1 or len(often[0]) != 1:
+            continue
+        step = often[0][0]
+        source = id(step["input"]) if step.name in BATCH_NORMS else None
+        if source in made and len(takers[source]) == 1 and not depends_on_batch(step):
+            pairs.append((made[source], module))
+    return pairs
 
 
 def _fold(model: nn.Module, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
@@ -97,6 +166,6 @@ def _fold(model: nn.Module, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> Non
     )
     convolution.bias = nn.Parameter(offset, requires_grad=False)
     for parent in list(model.modules()):
-        for name, child in parent.named_children():
+        for name, child in list(parent._modules.items()):
             if child is norm:
                 setattr(parent, name, nn.Identity())

@@ -7,7 +7,9 @@ places of the maxima (Zeiler and Fergus's switches); through BatchNorm they take
 fixed scaling of test time, a convention, because none of the three papers had it.
 """
 
+import sys
 import warnings
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +17,8 @@ from torch.autograd import Function
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from cnnviz_utils.base.hooks import capture
+from cnnviz_utils.base.hooks import capture, get_layer
+from cnnviz_utils.viz.bends import Bends
 from cnnviz_utils.viz.layers import (
     Layer,
     Targets,
@@ -37,19 +40,6 @@ RULES = {
 
 OUT_OF_PLACE = {F.relu, torch.relu, Tensor.relu}
 IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
-OTHER = {
-    "relu6",
-    "hardtanh",
-    "leaky_relu",
-    "prelu",
-    "elu",
-    "gelu",
-    "silu",
-    "hardswish",
-    "clamp",
-    "clamp_",
-    "clamp_min",
-}
 
 
 class RuledReLU(Function):
@@ -73,41 +63,67 @@ class ReLUsObey(TorchFunctionMode):
     (which tools that replace modules cannot see).
 
     Nothing in the model is changed: PyTorch shows each of its functions to the mode
-        before it runs it.
+    before it runs it. Compiled parts (torch.compile) run uncompiled meanwhile. What the
+    pixels go through besides ReLUs is watched as well (`viz.bends`).
     """
 
-    def __init__(self, rule: str) -> None:
+    def __init__(self, rule: str, pixels: Tensor, until: nn.Module) -> None:
+        """until: the last module of interest: what comes behind it is not reported."""
         super().__init__()
         if rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
-        self.rule, self.relus, self.others = rule, 0, set()
+        self.rule, self.relus, self.bends = rule, 0, Bends(pixels)
+        self.until, self.contexts = until, ExitStack()
+        self.report: tuple[int, list[str]] | None = None
+
+    def __enter__(self) -> "ReLUsObey":
+        if "torch._dynamo" in sys.modules:
+            # a compiled function shows none of its steps
+            self.contexts.enter_context(torch.compiler.set_stance("force_eager"))
+        handle = self.until.register_forward_hook(self._take_stock)
+        self.contexts.callback(handle.remove)
+        if self.rule != "saliency":
+            self.contexts.enter_context(self.bends)
+        return super().__enter__()
+
+    def __exit__(self, *error) -> None:
+        super().__exit__(*error)
+        self.contexts.close()
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         if function in OUT_OF_PLACE or function in IN_PLACE:
             self.relus += 1
             x = args[0] if args else kwargs["input"]
-            result = RuledReLU.apply(x, self.rule)
+            self.bends.ruled = True
+            try:
+                result = RuledReLU.apply(x, self.rule)
+            finally:
+                self.bends.ruled = False
             in_place = (
                 function in IN_PLACE
                 or kwargs.get("inplace", False)
                 or (len(args) > 1 and args[1])
             )
             return x.copy_(result) if in_place else result
-        if getattr(function, "__name__", "") in OTHER:
-            self.others.add(function.__name__)
-        return function(*args, **kwargs)
+        self.bends.called = getattr(function, "__name__", None)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            self.bends.called = None
+
+    def _take_stock(self, *_hooked: object) -> None:
+        self.report = self.relus, sorted(self.bends.names)
 
     def warn(self, model: nn.Module) -> None:
         """One sentence where the rule does not reach everything, because then its name
         promises too much."""
-        if self.rule == "saliency" or (self.relus and not self.others):
+        relus, others = self.report or (self.relus, sorted(self.bends.names))
+        if self.rule == "saliency" or (relus and not others):
             return
-        what = (
-            f"{', '.join(sorted(self.others))} keep their ordinary gradient"
-            if self.others
-            else "no ReLU was seen"
-        )
+        keep = "keeps its" if len(others) == 1 else "keep their"
+        what = f"{', '.join(others)} {keep} ordinary gradient"
+        what = what if others else "no ReLU was seen"
         warnings.warn(
             f"rule {self.rule!r} is for ReLUs: in {type(model).__name__}, {what}",
             stacklevel=3,
@@ -124,7 +140,8 @@ def input_gradient(
     targets: a class, one an image, or None for the predicted one. `pixel_maps` makes
     heat maps of it.
 
-    Warns where the network has activations that the rule is not for (GELU, ReLU6, ...).
+    Warns of every step on the way that is not linear and that the rule is not for: it
+    keeps its ordinary gradient. Max-pooling is no such step: its maxima are recorded.
 
     Raises:
         ValueError: unknown rule, or images or targets wrong.
@@ -135,7 +152,7 @@ def input_gradient(
     """
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
-        with torch.enable_grad(), ReLUsObey(rule) as mode:
+        with torch.enable_grad(), ReLUsObey(rule, pixels, until=model) as mode:
             # a copy: the first layer may work in place
             logits, chosen = answer(model, pixels.clone(), targets)
         mode.warn(model)
@@ -167,7 +184,7 @@ def channel_gradient(
         with (
             torch.enable_grad(),
             capture(model, [name]) as maps,
-            ReLUsObey(rule) as mode,
+            ReLUsObey(rule, pixels, until=get_layer(model, name)) as mode,
         ):
             model(pixels.clone())
         if name not in maps:
