@@ -32,8 +32,7 @@ bench: $(READY)  ## side by side with peers; tables on the terminal, JSON in rep
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
 docs: $(READY)  ## a reference of the library from its docstrings, in docs/reference
-	@$(BIN)/pdoc -d markdown -o docs/reference cnnviz_utils \
-	  '!cnnviz_utils.cli.__main__' '!cnnviz_utils.course.preload'
+	@$(BIN)/pdoc -d markdown -o docs/reference cnnviz_utils '!cnnviz_utils.cli.__main__'
 	@echo "docs/reference/index.html"
 
 lock: $(READY)  ## requirements.lock from pyproject.toml: all platforms, hashed, no addresses
@@ -41,7 +40,7 @@ lock: $(READY)  ## requirements.lock from pyproject.toml: all platforms, hashed,
 	  --extra test --extra imbalance --upgrade pyproject.toml -o requirements.lock
 
 clean:  ## forget caches and reports (real data stays)
-	rm -rf data/cache reports/* .pytest_cache .ruff_cache
+	rm -rf data/cache reports/* docs/reference .pytest_cache .ruff_cache .mypy_cache
 	git checkout -q -- reports/README.md 2>/dev/null || true
 
 $(READY): requirements.lock pyproject.toml

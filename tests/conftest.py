@@ -22,8 +22,7 @@ def coloured_squares(count: int = 96, classes: int = 3, size: int = 16, seed: in
         y, x = rng.integers(0, size - 6, 2)
         images[i, label % 3, y:y + 6, x:x + 6] = 255
         parts[i, y:y + 6, x:x + 6] = 1
-    return ImageSet(images, torch.tensor(labels), tuple("abc"[:classes]), f"squares-{count}-{seed}", parts,
-                    np.ones(count, bool))
+    return ImageSet(images, torch.tensor(labels), tuple("abc"[:classes]), parts, np.ones(count, bool))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import typer
 # options that take as many values as follow, and what a further value looks like
 MANY_VALUES = {
     "--set": lambda word: "=" in word,
-    "--seeds": str.isdigit,
+    "--seeds": str.isdecimal,
     "--rows": lambda word: True,
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.data.sets import ImageSet, hash_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,17 +23,17 @@ def stratified_split(
     labels, shares: Sequence[float], seed: int = 0
 ) -> list[np.ndarray]:
     """Positions (n_k,) of each share, ascending: every class is cut in the same
-    proportions, to within one image.
+    proportions, to within one image. The first part, which is to learn from, has at
+    least one image of every class.
 
-    Each class is first cut with sizes rounded down. Its remaining images go to the
-    parts that have been short-changed most so far, over all classes, so that the parts'
-    total sizes are right as well.
-
-    Raises ValueError unless the shares are positive and add up to 1.
+    What is left over after rounding down goes to the parts with the largest remainders,
+    class after class in turn, so that the parts' sizes are right too. Raises UsageError
+    unless the shares are positive and add up to 1.
     """
     shares = np.asarray(shares, dtype=float)
-    if (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(
+    # said so that NaN is refused
+    if not ((shares > 0).all() and abs(shares.sum() - 1) <= 1e-6):
+        raise UsageError(
             f"shares must be positive and add up to 1, not {shares.tolist()}"
         )
     labels, rng = np.asarray(labels), np.random.default_rng(seed)
@@ -46,6 +47,10 @@ def stratified_split(
         for k in np.argsort(-owed, kind="stable")[: len(order) - sizes.sum()]:
             sizes[k] += 1
             owed[k] -= 1
+        if sizes[0] == 0:  # what cannot be learned cannot be tested
+            giver = int(np.argmin(np.where(sizes > 0, wanted - np.floor(wanted), 2)))
+            sizes[[0, giver]] += [1, -1]
+            owed[[0, giver]] += [-1, 1]
         for part, chunk in zip(
             parts, np.split(order, np.cumsum(sizes)[:-1]), strict=True
         ):
@@ -157,11 +162,20 @@ class Audit:
 
 
 def image_hashes(data: ImageSet) -> list[str]:
-    """A hash of each image's pixels; equal images have equal hashes."""
-    return [
-        hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
-        for image in data.images
-    ]
+    """One hash an image, of its pixels: equal pixels, equal hash."""
+    return [row.tobytes().hex() for row in hash_rows(data.images)]
+
+
+def _images_in(sets: Mapping[str, ImageSet], hashes: Mapping[str, list[str]]) -> int:
+    """How many images of the whole stand in the sets together. By their paths where all
+    have one; else by their pixels: an image that is twice in one set stands for two, in
+    two sets for one."""
+    if all(s.paths is not None and len(s.paths) == len(s) for s in sets.values()):
+        return len({path for s in sets.values() for path in s.paths or ()})
+    counts: Counter[str] = Counter()
+    for found in hashes.values():
+        counts |= Counter(found)  # the larger number of each
+    return counts.total()
 
 
 def thumbnails(data: ImageSet, side: int = 8, batch: int = 512) -> torch.Tensor:
@@ -246,8 +260,7 @@ def audit(
                 f"{len(alike)} pairs of images in {a} and {b} look the same"
             )
     problems += share_problems(counts, counts.sum(axis=1))
-    distinct = len(set().union(*hashes.values()))
-    lost = 0 if whole is None else max(0, whole - distinct)
+    lost = 0 if whole is None else max(0, whole - _images_in(sets, hashes))
     if lost:
         problems.append(f"{lost} of {whole} images are in no set")
     return Audit(shares, copies, near, lost, problems)

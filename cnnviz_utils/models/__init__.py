@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "SmallCNN",
             "he_initialise",
         ],
+        "saved": ["load_model", "save_model"],
         "weights": ["load_weights", "read_weights"],
     },
 )

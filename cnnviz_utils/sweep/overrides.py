@@ -2,13 +2,13 @@
 the settings go together."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from cnnviz_utils.base.settings import UsageError, nearest
-from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.base.declared import Part
+from cnnviz_utils.base.settings import UsageError, nearest, refuse_unknown
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.freezing import freeze
 from cnnviz_utils.sweep.plan import (
@@ -16,10 +16,10 @@ from cnnviz_utils.sweep.plan import (
     Row,
     Sweep,
     data_kinds,
-    refuse_unknown,
     training_config,
     value_of,
 )
+from cnnviz_utils.training.optimiser import parameter_groups
 from cnnviz_utils.training.recipes import SOURCES
 
 
@@ -34,7 +34,7 @@ def choose_rows(words, rows: tuple[Row, ...]) -> list[int]:
     names, chosen = [row.name.lower() for row in rows], set()
     for word in [str(word).lower() for word in words]:
         hits = [i for i, name in enumerate(names) if name == word]
-        if not hits and word.isdigit():
+        if not hits and word.isdecimal():
             hits = [int(word) - 1] if 0 < int(word) <= len(rows) else []
         elif not hits:
             hits = [i for i, name in enumerate(names) if word and word in name]
@@ -75,11 +75,7 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
         elif word:
             refuse_unknown([name], SETTINGS, f"set, row {word!r}")
         elif name == "epochs_share":
-            share = value_of(value, {name: "float"}, name, "set")
-            if not 0 < share <= 1:
-                raise UsageError(
-                    f"set: epochs_share lies above 0 and at most at 1, not {share}"
-                )
+            share = value_of(value, {name: Part}, name, "set")
         else:
             data = _override_data(data, name, value)
     rows = [_shorter(settings, share) for settings in rows]
@@ -144,7 +140,7 @@ def check(sweep: Sweep) -> Sweep:
         first, weights = row.settings["first"], row.settings["weights"]
         try:
             for settings in ([row.settings | first] if first else []) + [row.settings]:
-                _check_training(settings, sweep.data["size"])
+                _check_training(settings, row.data(sweep.data)["size"])
             if not (weights is None or weights in known or Path(weights).is_file()):
                 raise UsageError(
                     f"no weights are called {weights!r} and no file is"
@@ -158,25 +154,10 @@ def check(sweep: Sweep) -> Sweep:
 
 
 def _check_training(settings: dict, size: int) -> None:
-    refuse_unknown(
-        settings["augment"] or {}, [f.name for f in fields(Augment)], "augment"
-    )
     config = training_config(settings)
-    with torch.device("meta"), torch.no_grad():
-        model = build_model(settings["model"], 2, size=size).eval()
+    with torch.device("meta"):
+        model = build_model(settings["model"], 2, size=size)
         freeze(model, settings["freeze"])
-        parts = [name for name, _ in model.named_parameters()]
-        try:
-            model(torch.zeros(1, 3, size, size))
-        except RuntimeError:
-            raise UsageError(
-                f"{settings['model']} does not work on images of {size} pixels"
-            ) from None
-    for part, _ in config.lrs:
-        if not any(name.startswith(f"{part}.") for name in parts):
-            raise UsageError(
-                f"lrs: {settings['model']} has no part {part!r}"
-                + nearest(part, dict.fromkeys(name.split(".")[0] for name in parts))
-            )
     if not any(p.requires_grad for p in model.parameters()):
         raise UsageError("freeze leaves nothing that learns")
+    parameter_groups(model, config)

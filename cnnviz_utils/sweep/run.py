@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.base.files import StorageError, writable_folder, write_whole
 from cnnviz_utils.base.paths import CHECKOUT
-from cnnviz_utils.base.settings import UsageError, nearest
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.provenance import provenance
 from cnnviz_utils.course.records import plain
 from cnnviz_utils.data.loaders import load_data
@@ -23,7 +21,9 @@ from cnnviz_utils.sweep.report import write_summary
 from cnnviz_utils.sweep.row import row_key, train_row
 from cnnviz_utils.training.recipes import SOURCES, borrowed
 
-# a line of text, and whether the next line may overwrite it (an epoch's may)
+# what a finished run's record must say; one that does not is made again
+NEEDED = ("last_loss", "val", "test", "best_epoch", "seconds")
+# a text, and whether it is passing (an epoch's) or to stay (a run's)
 Progress = Callable[[str, bool], None]
 
 
@@ -54,22 +54,9 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
 
 
-def check_device(device: str) -> None:
-    """Raises UsageError for a device that there is not."""
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise UsageError(
-            f"no device is called {device!r}" + nearest(device, ("auto", "cpu", "cuda"))
-        )
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"there is no GPU {index or 0} here: use --device cpu, or auto"
-        )
-
-
 def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     """The table as it will be run on this machine. Raises UsageError."""
-    check_device(device)
+    pick_device(device)
     sweep = override(read_sweep(file), overrides or {})
     if seeds:
         sweep = replace(sweep, seeds=check_seeds(list(seeds), "seeds"))
@@ -91,13 +78,21 @@ def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     return check(sweep)
 
 
-def read_data(sweep: Sweep) -> Splits:
-    """The table's data. Raises UsageError if it is not there, or is less than a batch
-    that has to be full."""
+def read_data(sweep: Sweep) -> dict[int, Splits]:
+    """The table's data, by image size: the table's own, and those of its rows.
+    Raises UsageError if it is not there, or is less than a batch that has to be
+    full."""
+    found: dict[int, Splits] = {}
     try:
-        splits = load_data(**sweep.data)
+        for wanted in [sweep.data, *(row.data(sweep.data) for row in sweep.rows)]:
+            if wanted["size"] not in found:
+                found[wanted["size"]] = load_data(**wanted)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
+    splits = found[sweep.data["size"]]
+    for name in ("train", "valid", "test"):
+        if not len(getattr(splits, name)):
+            raise UsageError(f"the {name} set of {sweep.data['name']} has no images")
     for row in sweep.rows:
         if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
             raise UsageError(
@@ -105,7 +100,7 @@ def read_data(sweep: Sweep) -> Splits:
                 f"is more than the {len(splits.train)} images to learn from: "
                 "set a smaller batch_size"
             )
-    return splits
+    return found
 
 
 def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> None:
@@ -152,7 +147,10 @@ def read_record(path: Path) -> dict | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return (
             content
-            if isinstance(content, dict) and {"metrics", "error"} & set(content)
+            if isinstance(content, dict)
+            and {"row", "seed"} <= set(content)
+            and ("error" in content or {"history", "provenance"} <= set(content))
+            and set(NEEDED) <= set(content.get("metrics", NEEDED))
             else None
         )
     except (OSError, ValueError):
@@ -166,7 +164,7 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
     known = {
         "row": job.row.name,
         "seed": job.seed,
-        "parameters": {"data": sweep.data, **job.row.settings},
+        "parameters": {"data": job.row.data(sweep.data), **job.row.settings},
         "changed": job.row.changed,
         "published": job.row.published,
     }
@@ -181,6 +179,8 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
 
     try:
         found = train_row(job.row.settings, splits, job.seed, device, epoch)
+    except StorageError:  # nor could anything be said about it
+        raise
     except Exception as error:  # whatever it is, the other rows still run
         write_whole(
             job.failure,
@@ -222,9 +222,11 @@ def run_sweep(
     sweep = plan_sweep(file, overrides, seeds, device)
     chosen = choose_rows(rows, sweep.rows)
     out = Path(out or (CHECKOUT or Path.cwd()) / "reports" / "sweeps" / sweep.name)
-    splits = read_data(sweep)
+    data = read_data(sweep)
+    splits = data[sweep.data["size"]]
+    seen = {row.name: data[row.data(sweep.data)["size"]] for row in sweep.rows}
     stems = {
-        row.name: out / "records" / f"{row.slug}-{row_key(row, splits)}"
+        row.name: out / "records" / f"{row.slug}-{row_key(row, seen[row.name])}"
         for row in sweep.rows
     }
     jobs = [
@@ -236,6 +238,7 @@ def run_sweep(
     fetch_weights(
         [job.row for job in jobs if not read_record(job.record)], splits, progress
     )
+    writable_folder(out / "records")
     outcome = Outcome(out / "index.html")
     try:
         for number, job in enumerate(jobs, start=1):
@@ -246,7 +249,7 @@ def run_sweep(
                 say(f"already there, {_result(job)}", False)
                 continue
             say("starts", True)
-            problem = run_job(job, sweep, splits, device, say)
+            problem = run_job(job, sweep, seen[job.row.name], device, say)
             (outcome.failed if problem else outcome.made).append(str(job))
             say(f"FAILED, {problem}" if problem else _result(job), False)
     finally:

@@ -10,37 +10,40 @@ Santurkar et al. 2019, Image synthesis with a single (robust) classifier.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnnviz_utils.base.checked import Checked
+from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.hooks import evaluating
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Checked):
     """What is done to a batch of training images before the network learns from it: the
-    argument `change` of `fit`.
+    argument `change` of `fit`. Raises UsageError for a value out of range."""
 
-    noise: Gaussian noise on every number, with a standard deviation of its own for each
-        image, from 0 to this; images lie in [0, 1]
-    eps, steps: how far (L2, over the whole image) and in how many steps an adversary
-        may move each image; 0 for none
-
-    Raises ValueError for a value out of range.
-    """
-
-    noise: float = 0.0
-    eps: float = 0.0
-    steps: int = 1
-
-    def __post_init__(self):
-        if self.noise < 0 or self.eps < 0 or self.steps < 1:
-            raise ValueError(
-                "noise and eps must not be negative, and steps must be at least 1, "
-                f"not {self}"
-            )
+    noise: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Gaussian noise on every number, with a standard deviation of "
+            "its own for each image, from 0 to this; images lie in [0, 1]",
+        ),
+    ] = 0.0
+    eps: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="how far (L2, over the whole image) an adversary may move each "
+            "image; 0 for none",
+        ),
+    ] = 0.0
+    steps: Annotated[Count, Field(description="in how many steps")] = 1
 
     def __call__(
         self,

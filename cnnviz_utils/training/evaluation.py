@@ -4,6 +4,7 @@ does the counting."""
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.hooks import capture, evaluating
+from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.data.sets import ImageSet, Labelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def predict(
     model: nn.Module,
-    data: ImageSet,
+    data: Labelled,
     batch_size: int = 256,
     device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
@@ -82,7 +85,15 @@ def predict_tta(
 
 
 def top_k(logits: Tensor, labels: Tensor, k: int = 1) -> float:
-    """Share of images whose label is among the k largest logits."""
+    """Share of images whose label is among the k largest logits.
+
+    NaN where that says nothing: with k classes or fewer every answer would be right,
+    without images there is no share, and a logit that is NaN is no answer. Raises
+    UsageError for a k below 1.
+    """
+    fitting(k, Count, "k")
+    if k >= logits.shape[1] or not len(logits) or logits.isnan().any():
+        return math.nan
     return float(
         (logits.topk(k, dim=1).indices == labels[:, None]).any(1).double().mean()
     )
@@ -116,8 +127,15 @@ def classification_table(
 def confusion(
     logits: Tensor, labels: Tensor, classes: Sequence[str], normalise: str | None = None
 ) -> pd.DataFrame:
-    """The confusion matrix, true classes in rows and predicted classes in columns:
-    counts, or with normalise="true" percent of each row."""
+    """True classes in rows, answers in columns: counts, or with normalise="true"
+    percent of each row, with "pred" percent of each column.
+
+    Raises UsageError for another `normalise`, or logits that are NaN.
+    """
+    if normalise is not None:
+        check_name("way to normalise", normalise, ("true", "pred"))
+    if logits.isnan().any():
+        raise UsageError("some logits are NaN, which is no answer to be counted")
     import pandas as pd
     from sklearn.metrics import confusion_matrix
 
@@ -125,11 +143,11 @@ def confusion(
         labels.numpy(), logits.argmax(1).numpy(), labels=range(len(classes))
     )
     table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
-    return (
-        table
-        if normalise is None
-        else 100 * table.div(table.sum(axis=1).clip(lower=1), axis=0)
-    )
+    if normalise == "true":
+        return 100 * table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    if normalise == "pred":
+        return 100 * table.div(table.sum(axis=0).clip(lower=1), axis=1)
+    return table
 
 
 def calibration(

@@ -13,9 +13,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnviz_utils.base.device import pick_device
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.loaders import batches, class_weights
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.adversary import Change
+from cnnviz_utils.training.beginning import kept_beginning
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import predict
 from cnnviz_utils.training.optimiser import lr_factor, make_optimiser, steps_per_epoch
@@ -73,21 +75,58 @@ def loss_of(
     return loss(output)
 
 
+def check_outputs(logits: Tensor, images: int, classes: int) -> None:
+    """Raises UsageError unless there is a logit for every image and class."""
+    if logits.ndim != 2 or len(logits) != images or logits.shape[1] < classes:
+        raise UsageError(
+            f"{images} images of {classes} classes need logits of shape ({images}, "
+            f"{classes}), this network gives {tuple(logits.shape)}: build it with "
+            f"{classes} classes"
+        )
+
+
+def classes_in(*sets: ImageSet) -> int:
+    """How many outputs a network needs for every label of these sets."""
+    return 1 + max(int(data.labels.max()) for data in sets)
+
+
+def check_training(model: nn.Module, train: ImageSet, valid: ImageSet) -> None:
+    """Raises UsageError for what could only fail later: a set without images, images of
+    two sizes, weights that are no numbers."""
+    for name, data in {"train": train, "valid": valid}.items():
+        if not len(data):
+            raise UsageError(f"the {name} set has no images")
+    if train.images.shape[1:] != valid.images.shape[1:]:
+        raise UsageError(
+            f"train has images {tuple(train.images.shape[1:])}, "
+            f"valid {tuple(valid.images.shape[1:])}: load both at one size"
+        )
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise UsageError(
+                f"the weights {name} are not finite before training: "
+                "look at where they come from"
+            )
+
+
 @dataclass
 class Stepper:
     """One step of training after another: forward pass, loss, gradients, optimiser.
     `fit` and `find_lr` use it.
 
-    config: decides loss, precision and clipping.
-    weights: one for each class in the loss, or None.
-    skipped: how many steps the gradient scaler left out because a gradient had
-        overflowed in float16.
+    config decides loss, precision and clipping; weights: one a class for the loss, or
+    None; classes: how many outputs the network must have; rest: what runs in the
+    model's place where its beginning has run already (see `beginning`), or None;
+    skipped counts the steps that the gradient scaler left out because a gradient had
+    overflowed in float16.
     """
 
     model: nn.Module
     config: TrainConfig
     device: torch.device
     weights: Tensor | None = None
+    classes: int = 0
+    rest: nn.Module | None = None
     skipped: int = 0
 
     def __post_init__(self):
@@ -105,9 +144,10 @@ class Stepper:
         """Learn from one batch: images (n, 3, H, W), labels (n,) -> the loss, and
         logits (n, classes) before the step, both detached."""
         with autocast(self.device, self.config.amp):
-            output = self.model(images)
+            output = (self.rest or self.model)(images)
+            logits = output[0] if isinstance(output, tuple) else output
+            check_outputs(logits, len(images), self.classes)
             loss = loss_of(output, labels, self.config, self.weights)
-        logits = output[0] if isinstance(output, tuple) else output
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.config.clip is not None:
@@ -116,10 +156,10 @@ class Stepper:
                 p for group in self.optimiser.param_groups for p in group["params"]
             ]
             nn.utils.clip_grad_norm_(learning, self.config.clip)
-        before = self.scaler.get_scale()
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.skipped += int(self.scaler.get_scale() < before)
+        self.skipped += int(self.scaler.get_scale() < scale)
         return loss.detach(), logits.detach()
 
 
@@ -149,34 +189,46 @@ def fit(
         adversary). Then the last epoch's weights are kept: validation is on unchanged
         images, on which such a network is best before it has become robust.
 
+    Where the first of the network's `stages` are frozen, what they give is computed
+    once and kept: see `beginning`.
+
     The same seed on the same machine gives the same bits.
 
-    Raises:
+    Raises: UsageError, before anything is trained: a set without images, fewer outputs
+        than classes, weights that are not finite, a device that there is not.
         FloatingPointError: loss or logits became NaN or infinite; the message names
-            epoch, steps and learning rate.
+        epoch, steps and learning rate.
     """
     device = pick_device(device)
+    check_training(model, train, valid)
     model.to(device).to(memory_format=torch.channels_last)
     weights = (
         class_weights(train.labels, len(train.classes)).to(device)
         if config.class_weights
         else None
     )
-    step, history, best = Stepper(model, config, device, weights), History(), None
+    started = time.perf_counter()
+    short = None
+    if change is None:
+        short = kept_beginning(model, train, valid, config, device)
+    rest = short.rest if short else None
+    count = classes_in(train, valid)
+    step = Stepper(model, config, device, weights, count, rest)
+    history, best = History(), None
     generator = torch.Generator().manual_seed(config.seed)
     steps, done = steps_per_epoch(len(train), config), 0
     with seeded(config.seed, device):
         for epoch in range(1, config.epochs + 1):
-            started, skipped_before = time.perf_counter(), step.skipped
+            skipped_before = step.skipped
             loss_sum = torch.zeros((), dtype=torch.float64, device=device)
             right = torch.zeros((), dtype=torch.int64, device=device)
             seen = 0
             model.train()
             for images, labels in batches(
-                train,
+                short.seen_in(epoch) if short else train,
                 config.batch_size,
                 shuffle=True,
-                augment=config.augment,
+                augment=None if short else config.augment,
                 balanced=config.balanced_sampling,
                 drop_last=config.drop_last,
                 generator=generator,
@@ -195,7 +247,9 @@ def fit(
                 f"learning rate {lr:.3g})"
             )
             refuse_overflow(loss_sum, "the loss", where)
-            valid_logits, valid_labels = predict(model, valid, device=device)
+            valid_logits, valid_labels = predict(
+                rest or model, short.valid if short else valid, device=device
+            )
             # the last step can do that
             refuse_overflow(valid_logits, "an output of the network", where)
             history.rows.append(
@@ -217,6 +271,7 @@ def fit(
                     name: value.detach().clone()
                     for name, value in model.state_dict().items()
                 }
+            started = time.perf_counter()
             if progress:
                 progress(history.rows[-1])
     if best is not None:

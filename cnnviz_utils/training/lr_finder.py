@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz_utils.base.device import pick_device
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.config import TrainConfig
-from cnnviz_utils.training.loop import Stepper, seeded
+from cnnviz_utils.training.loop import Stepper, classes_in, seeded
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,17 @@ def find_lr(
     It trains a copy; `model` is not changed. The run ends early once the smoothed loss
     is four times its lowest value, or not finite.
 
-    Raises ValueError for fewer than two steps, FloatingPointError if the very first
-    loss is not finite.
+    Raises UsageError for fewer than two steps or rates that do not grow,
+    FloatingPointError where already the first loss is not finite.
     """
     if steps < 2:
-        raise ValueError(f"a learning-rate finder needs at least 2 steps, not {steps}")
+        raise UsageError(f"a learning-rate finder needs at least 2 steps, not {steps}")
+    if not 0 < low < high < math.inf:
+        raise UsageError(f"rates must grow from above 0, not from {low} to {high}")
     device = pick_device(device)
     model = copy.deepcopy(model).to(device).train()
     step, generator = (
-        Stepper(model, config, device),
+        Stepper(model, config, device, classes=classes_in(train)),
         torch.Generator().manual_seed(config.seed),
     )
     lrs, losses, smooth = [], [], 0.0

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from cnnviz_utils.base.settings import belongs
+from cnnviz_utils.base.settings import UsageError, belongs, nearest
 from cnnviz_utils.training.config import TrainConfig
 
 
@@ -13,16 +13,16 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
     """The parameters that learn, in groups of equal peak learning rate. Where several
     names in `lrs` fit a parameter, the longest one decides.
 
-    Raises ValueError if every parameter is frozen, or if a name in `lrs` fits none.
+    Raises UsageError where nothing learns, or for a name in `lrs` that no parameter
+    has.
     """
     rates, names = dict(config.lrs), [name for name, _ in model.named_parameters()]
-    if unknown := [
-        part for part in rates if not any(belongs(name, [part]) for name in names)
-    ]:
-        raise ValueError(
-            f"lrs names {', '.join(map(repr, unknown))}, "
-            "but this model has no such part"
-        )
+    for part in rates:
+        if not any(belongs(name, [part]) for name in names):
+            parts = dict.fromkeys(name.split(".")[0] for name in names)
+            raise UsageError(
+                f"lrs: this network has no part {part!r}" + nearest(part, parts)
+            )
     groups: dict[float, list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -31,7 +31,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
                 rates[max(fitting, key=len)] if fitting else config.lr, []
             ).append(parameter)
     if not groups:
-        raise ValueError("nothing in this model learns: every parameter is frozen")
+        raise UsageError("nothing in this model learns: every parameter is frozen")
     return [
         {"params": parameters, "lr": lr, "peak": lr}
         for lr, parameters in groups.items()

@@ -5,27 +5,38 @@ import copy
 import hashlib
 import inspect
 import json
-import marshal
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from cnnviz_utils.base import pictures
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.data import augment
 from cnnviz_utils.data.loaders import batches, class_weights
-from cnnviz_utils.data.sets import ImageSet
-from cnnviz_utils.training import adversary, loop, optimiser
+from cnnviz_utils.data.sets import ImageSet, Rows
+from cnnviz_utils.training import adversary, beginning, loop, optimiser
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.evaluation import predict
+from cnnviz_utils.training.identity import state_bytes, what_it_computes
 from cnnviz_utils.training.loop import History, fit
 
-# a change in this code gives other weights, so it is part of a run's key
-TRAINING_CODE = (loop, optimiser, adversary, augment, batches, class_weights)
+# other code gives other weights
+TRAINING_CODE = (
+    *(loop, optimiser, beginning, adversary, augment, pictures),
+    *(batches, class_weights),
+    *(predict, ImageSet, Rows),  # the best epoch is chosen by what is predicted
+)
+
+
+def training_code() -> list[str]:
+    """The source of whatever makes a network's weights what they are."""
+    return [inspect.getsource(part) for part in TRAINING_CODE]
 
 
 def run_key(
@@ -46,21 +57,11 @@ def run_key(
         *what_it_computes(model),
         json.dumps(asdict(config), sort_keys=True),
         str(change),
-        *(inspect.getsource(code) for code in TRAINING_CODE),
+        *training_code(),
         torch.__version__,
     ):
         stamp.update(text.encode())
-    for name, value in sorted(model.state_dict().items()):
-        stamp.update(name.encode())
-        stamp.update(
-            value.detach()
-            .cpu()
-            .contiguous()
-            .view(-1)
-            .view(torch.uint8)
-            .numpy()
-            .tobytes()
-        )
+    stamp.update(state_bytes(model))
     stamp.update(
         str([name for name, p in model.named_parameters() if p.requires_grad]).encode()
     )
@@ -71,35 +72,6 @@ def run_key(
         # the same parameters learn, but these statistics stay
         stamp.update(str(held).encode())
     return stamp.hexdigest()[:16]
-
-
-def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: its layers' plain attributes, and the
-    source of the methods that are not torch's own."""
-    found: list[str] = []
-    kinds: dict[type, None] = {}
-    for name, module in model.named_modules():
-        plain = {
-            k: v
-            for k, v in vars(module).items()
-            if k != "training"
-            and isinstance(v, bool | int | float | str | tuple | None)
-        }
-        found.append(f"{name} {plain}")
-        kinds |= dict.fromkeys(
-            kind
-            for kind in type(module).__mro__
-            if not kind.__module__.startswith("torch.")
-        )
-    parts = [part for kind in kinds for part in vars(kind).values()]
-    for function in parts:
-        if not inspect.isfunction(function):
-            continue
-        try:
-            found.append(inspect.getsource(function))
-        except OSError:  # typed in at a prompt
-            found.append(marshal.dumps(function.__code__).hex())
-    return found
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
@@ -129,20 +101,21 @@ def fit_or_load(
     change: Change | None = None,
 ) -> History:
     """`fit`, unless the same run was made before: then its weights and history are read
-    (safetensors and JSON). Either way the model is in the mode in which it came, and
+    (safetensors and JSON). Either way every module is in the mode in which it came, and
     nothing is left in `.grad`.
 
     A damaged entry is trained again. `cache` is a folder, by default "models" among the
     caches.
     """
-    mode = model.training
+    modes = {module: module.training for module in model.modules()}
     first_weights = copy.deepcopy(model.state_dict())
 
     def train_and_save(folder: Path) -> None:
         # an entry that could not be read may have left others
         model.load_state_dict(first_weights)
         history = fit(model, train, valid, config, device, progress, change)
-        save_file(plain_weights(model), folder / "weights.safetensors")
+        # not save_file, whose errors are none of the system's
+        (folder / "weights.safetensors").write_bytes(save(plain_weights(model)))
         (folder / "history.json").write_text(json.dumps(history.rows))
 
     def read(folder: Path) -> History:
@@ -154,5 +127,7 @@ def fit_or_load(
         model, train, valid, config, change
     )
     history = cached(where, train_and_save, read)
-    model.train(mode).zero_grad(set_to_none=True)
+    for module, mode in modes.items():
+        module.training = mode
+    model.zero_grad(set_to_none=True)
     return history

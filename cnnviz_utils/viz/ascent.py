@@ -20,19 +20,18 @@ from torch import Tensor, nn
 
 from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.base.pictures import blur, total_variation
-from cnnviz_utils.viz.layers import Targets, choose_targets, picked
+from cnnviz_utils.viz.layers import Layer, Targets, answer, find_layer, picked
+from cnnviz_utils.viz.layouts import read_maps
+from cnnviz_utils.viz.planes import (
+    NATURAL_COLOURS,
+    to_rgb,
+    wave_strengths,
+    waves_to_planes,
+)
 from cnnviz_utils.viz.transforms import moved
 
 # images (N, 3, H, W) in [0, 1] -> one number for each image (N,), to be made large
 Objective = Callable[[Tensor], Tensor]
-
-# How the colours of photos go together: `colour_matrix` of 1500 photos of Caltech-101
-# at 64 px. The columns are light, red against blue, green against the two others.
-NATURAL_COLOURS = (
-    (0.285, 0.107, -0.022),
-    (0.293, -0.006, 0.048),
-    (0.293, -0.098, -0.027),
-)
 
 
 @dataclass(frozen=True)
@@ -77,15 +76,14 @@ def class_score(
 
     def score(images: Tensor) -> Tensor:
         with evaluating(model):
-            logits = model(images)
-        scores = logits.log_softmax(1) if softmax else logits
-        return picked(scores, choose_targets(logits, targets))
+            logits, chosen = answer(model, images, targets)
+        return picked(logits.log_softmax(1) if softmax else logits, chosen)
 
     return score
 
 
 def channel_score(
-    model: nn.Module, layer: str, channels: int | Sequence[int]
+    model: nn.Module, layer: Layer, channels: int | Sequence[int]
 ) -> Objective:
     """The mean of a layer's channel: one channel for all images, or one for each."""
     return lambda images: _channel(model, images, layer, channels).flatten(1).mean(1)
@@ -93,7 +91,7 @@ def channel_score(
 
 def neuron_score(
     model: nn.Module,
-    layer: str,
+    layer: Layer,
     channels: int | Sequence[int],
     place: tuple[int, int] | None = None,
 ) -> Objective:
@@ -109,32 +107,35 @@ def neuron_score(
 
 
 def _channel(
-    model: nn.Module, images: Tensor, layer: str, channels: int | Sequence[int]
+    model: nn.Module, images: Tensor, layer: Layer, channels: int | Sequence[int]
 ) -> Tensor:
-    with evaluating(model), capture(model, [layer]) as maps:
+    name = find_layer(model, layer, images)
+    with evaluating(model), capture(model, [name]) as outputs:
         model(images)
-    if layer not in maps or maps[layer].ndim not in (2, 4):
+    if name not in outputs or outputs[name].ndim not in (2, 4):
         raise ValueError(
-            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) "
+            f"layer {name!r} gives no channels (N, C) or maps (N, C, h, w) "
             "in a forward pass of this network"
         )
-    found = maps[layer]
-    if found.ndim == 2:  # a linear layer: maps of one place
-        found = found[:, :, None, None]
-    n, count = found.shape[:2]
+    maps = outputs[name]
+    # a linear layer: one place
+    maps = maps[:, :, None, None] if maps.ndim == 2 else maps
+    if maps.shape[2:] != (1, 1):
+        maps = read_maps(maps, images, "channels_first", name)
+    n, count = maps.shape[:2]
     chosen = torch.as_tensor(channels)
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
         raise ValueError(
-            f"channels: one, or one for each of the {n} images, "
-            f"not shape {tuple(chosen.shape)}"
+            f"channels: one, or one for each of the {n} images, not shape "
+            f"{tuple(chosen.shape)}"
         )
     if n and not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
         raise ValueError(
-            f"channels of layer {layer!r} go from 0 to {count - 1}, "
-            f"but there is {chosen.tolist()}"
+            f"channels of layer {name!r} go from 0 to {count - 1}, but there is "
+            f"{chosen.tolist()}"
         )
-    return found[torch.arange(n), chosen]
+    return maps[torch.arange(n), chosen]
 
 
 def class_images(
@@ -145,9 +146,10 @@ def class_images(
     recipe: Recipe | None = None,
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
-    size, size) in [0, 1]."""
-    return ascend(class_score(model, targets), size, seeds, recipe, start)
+    """One image for each seed, of one class or of one class each: (len(seeds), 3, size,
+    size) in [0, 1], on the network's device."""
+    device = next(model.parameters()).device
+    return ascend(class_score(model, targets), size, seeds, recipe, start, device)
 
 
 def ascend(
@@ -156,20 +158,21 @@ def ascend(
     seeds: Sequence[int],
     recipe: Recipe | None = None,
     start: Tensor | None = None,
+    device: str | torch.device | None = None,
 ) -> Tensor:
-    """Images that make the objective large, one a seed, (len(seeds), 3, size, size) in
-    [0, 1].
+    """Images that make the objective large, one for each seed, (len(seeds), 3, size,
+    size) in [0, 1].
 
     start: images (len(seeds), 3, size, size) in [0, 1] to begin with; by default faint
         noise around mid-grey.
+    device: where to compute; by default where `start` is, or the CPU. Random numbers
+        are drawn on the CPU, so that a seed means the same everywhere.
 
     Each image has its own generator for its start and its transforms, and Adam treats
-    every number by itself: what an image becomes does not depend on the others in the
-    batch.
+    every number by itself, so an image does not depend on the others in the batch.
 
-    Raises: ValueError: unknown parametrisation, an objective that does not give a
-        number an image, or a start of another
-            shape.
+    Raises ValueError for an unknown parametrisation, a start of another shape, or an
+    objective that does not give one number for each image.
     """
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:
@@ -190,12 +193,15 @@ def ascend(
             f"start must be {len(seeds)} images of {size} x {size} px, "
             f"not {tuple(start.shape)}"
         )
+    if device is None:
+        device = numbers.device
+    numbers = numbers.to(device)
     draws = torch.stack(
         [
             2 * torch.rand(recipe.steps, 5, generator=generator) - 1
             for generator in generators
         ]
-    )
+    ).to(device)
     with torch.inference_mode(False), torch.enable_grad():
         numbers = numbers.clone().requires_grad_()
         optimiser = torch.optim.Adam([numbers], lr=recipe.lr)
@@ -223,33 +229,6 @@ def _transformed(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
     return blur(images, recipe.blur * draws[:, 4].abs()) if recipe.blur else images
 
 
-def _roughness(images: Tensor) -> Tensor:
-    """Total variation, (N,): mean absolute difference of neighbours, down plus
-    across."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean((1, 2, 3))
-    return down + (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))
-
-
-def wave_strengths(size: int) -> Tensor:
-    """1 / frequency, frequencies in cycles a pixel, the constant counted like one cycle
-    an image; (size, size//2 + 1).
-
-    Natural images have such spectra. For the ascent it means: large shapes come easily,
-    fine texture late.
-    """
-    rows, columns = torch.fft.fftfreq(size), torch.fft.rfftfreq(size)
-    frequency = (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt()
-    return 1 / frequency.clamp(min=1 / size)
-
-
-def waves_to_planes(numbers: Tensor, size: int) -> Tensor:
-    """Real and imaginary parts of waves (N, 3, size, size // 2 + 1, 2) -> planes (N, 3,
-    size, size) around zero."""
-    spectrum = torch.view_as_complex(numbers) * wave_strengths(size)
-    # / 4: a step of Adam moves a pixel by some %
-    return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho") / 4
-
-
 START = {
     "pixels": lambda size, generator: (
         0.01 * torch.randn(3, size, size, generator=generator)
@@ -261,39 +240,17 @@ START = {
 IMAGE = {"pixels": lambda numbers, size: numbers, "fourier": waves_to_planes}
 
 
-def to_rgb(planes: Tensor, colours: bool) -> Tensor:
-    """Planes of any numbers (N, 3, H, W) -> images in (0, 1), by the logistic function;
-    0 is mid-grey. With `colours` the three planes are light and two colour contrasts,
-    mixed to red, green and blue as photos mix them."""
-    if colours:
-        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
-        planes = torch.einsum("rc,nchw->nrhw", mix / mix.norm(dim=0).max(), planes)
-    return planes.sigmoid()
-
-
 def to_numbers(images: Tensor, recipe: Recipe) -> Tensor:
     """The way back: the numbers that a recipe writes images (N, 3, H, H) in [0, 1]
     with. Black and white, which the logistic function only tends to, become the grey
     half a step of 255 away."""
     planes = images.clamp(1 / 510, 1 - 1 / 510).logit()
     if recipe.colours:
-        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
+        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype, device=planes.device)
         planes = torch.einsum(
             "rc,nchw->nrhw", (mix / mix.norm(dim=0).max()).inverse(), planes
         )
     if recipe.parametrisation == "pixels":
         return planes
-    return torch.view_as_real(
-        4 * torch.fft.rfft2(planes, norm="ortho") / wave_strengths(images.shape[-1])
-    )
-
-
-def colour_matrix(images: Tensor) -> Tensor:
-    """A square root M of the images' colour covariance, M M^T = covariance: (N, 3, H,
-    W) -> (3, 3). Its columns are the principal colours times their standard deviations,
-    the largest first, the largest entry of each positive."""
-    variances, axes = torch.linalg.eigh(
-        torch.cov(images.double().transpose(0, 1).flatten(1))
-    )
-    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-    return (axes * variances.clamp(min=0).sqrt()).flip(1).float()
+    strengths = wave_strengths(images.shape[-1]).to(planes.device)
+    return torch.view_as_real(4 * torch.fft.rfft2(planes, norm="ortho") / strengths)

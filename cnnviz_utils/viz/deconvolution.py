@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnviz_utils.viz.gradients import keep_strongest
-from cnnviz_utils.viz.layers import Targets, looking
+from cnnviz_utils.viz.layers import Layer, Targets, looking
 from cnnviz_utils.viz.tape import Recording, Step, record_steps
 
 # (an input of the step, the signal that goes down to it)
@@ -27,7 +27,7 @@ Sent = list[tuple[Tensor, Tensor]]
 
 
 def deconvnet(
-    model: nn.Module, images: Tensor, layer: str, channels: Targets = None
+    model: nn.Module, images: Tensor, layer: Layer = None, channels: Targets = None
 ) -> Tensor:
     """The strongest activation of one channel of a layer in each image, projected down
     to the pixels.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cnnviz_utils.viz.layers import looking
+from cnnviz_utils.viz.layers import Layer, looking
 from cnnviz_utils.viz.tape import Step, record_steps
 
 
@@ -40,7 +40,7 @@ class Field:
 
 
 def receptive_field(
-    model: nn.Module, layer: str, size: tuple[int, int], channels: int = 3
+    model: nn.Module, layer: Layer, size: tuple[int, int], channels: int = 3
 ) -> Field:
     """The receptive field of a layer's places, for images of size (H, W), by walking up
     through the network once.

@@ -45,8 +45,8 @@ def fit(
     picture, and move it in the frame: `where` (-1..1 twice) says how far towards the
     picture's edges."""
     c, s, mirror = cos(radians(rotation)), sin(radians(rotation)), -1.0 if flip else 1.0
-    turn = np.array(((mirror * c, s * mirror, 0), (-s, c, 0), (0, 0, 1)), np.float32)
-    knots = np.concatenate([shape.knots for shape in shapes]) @ turn
+    matrix = np.array(((mirror * c, s * mirror, 0), (-s, c, 0), (0, 0, 1)), np.float32)
+    knots = np.concatenate([shape.knots for shape in shapes]) @ matrix
     starts = np.cumsum([0, *(len(shape.knots) for shape in shapes[:-1])])
     points, radius = knots[:, :2], knots[:, 2:]
     corners = (

@@ -39,7 +39,7 @@ class Pose(NamedTuple):
     jitter: tuple[float, ...]
 
     def vary(self, i: int, amount: float = 0.1) -> float:
-        """A factor near 1 that makes this animal's i-th proportion its own."""
+        """A factor near 1 for the i-th proportion, another one for each animal."""
         return 1 + amount * self.jitter[i]
 
     def sway(self, i: int, degrees: float) -> float:
@@ -218,7 +218,7 @@ def four_legs(
     pairs = []
     for near in (0, 1):
         pair = []
-        for x, turn, i in ((back, knee, 2 * near), (front, -knee * 0.4, 1 - 2 * near)):
+        for x, bent, i in ((back, knee, 2 * near), (front, -knee * 0.4, 1 - 2 * near)):
             x = x + 0.07 * (1 - 2 * near)
             pair.append(
                 leg(
@@ -229,7 +229,7 @@ def four_legs(
                     length,
                     r0,
                     r1,
-                    turn,
+                    bent,
                     far=not near,
                 )
             )
