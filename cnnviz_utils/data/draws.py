@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.splits import share_problems
@@ -15,7 +16,7 @@ from cnnviz_utils.data.splits import share_problems
 if TYPE_CHECKING:
     import pandas as pd
 
-ALARM = 4  # standard deviations: chance goes so far once in some ten thousand splits
+ALARM = 4  # standard deviations: chance goes so far in less than one of 10,000 splits
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,7 @@ class Overlap:
         return f"{self.expected:.0f} ± {self.deviation:.0f} positions in common"
 
 
-def overlap_of_draws(
-    first: Sequence[int] | np.ndarray, second: Sequence[int] | np.ndarray, total: int
-) -> Overlap:
+def overlap_of_draws(first: ArrayLike, second: ArrayLike, total: int) -> Overlap:
     """Compare two draws without replacement with independent ones.
 
     first, second: the positions drawn. total: how many positions there are; at least
@@ -48,15 +47,15 @@ def overlap_of_draws(
     Raises UsageError for a position twice in a draw or outside 0..total - 1.
     """
     one, other = _checked(first, total), _checked(second, total)
-    a, b = len(one), len(other)
-    share = b / total
-    variance = a * share * (1 - share) * (total - a) / max(total - 1, 1)
+    share = len(other) / max(total, 1)
+    left = (total - len(one)) / max(total - 1, 1)
+    variance = len(one) * share * (1 - share) * left
     shared = len(np.intersect1d(one, other))
-    return Overlap(shared, a * share, float(np.sqrt(variance)))
+    return Overlap(shared, len(one) * share, float(np.sqrt(variance)))
 
 
 def audit_positions(
-    labels: Sequence[int], parts: Mapping[str, Sequence[int]], classes: Sequence[str]
+    labels: ArrayLike, parts: Mapping[str, ArrayLike], classes: Sequence[str]
 ) -> list[str]:
     """What is wrong with a split that is given as positions, one sentence a fault; an
     honest split gives none.
@@ -71,9 +70,9 @@ def audit_positions(
     import pandas as pd
 
     labels = np.asarray(labels)
-    parts = {name: _checked(part, len(labels)) for name, part in parts.items()}
+    checked = {name: _checked(part, len(labels)) for name, part in parts.items()}
     problems = []
-    for (a, first), (b, second) in combinations(parts.items(), 2):
+    for (a, first), (b, second) in combinations(checked.items(), 2):
         overlap = overlap_of_draws(first, second, len(labels))
         if overlap.shared:
             problems.append(f"{overlap.shared} positions are in both {a} and {b}")
@@ -82,10 +81,10 @@ def audit_positions(
                 f"{a} and {b} are related: independent draws would have {overlap}, "
                 f"not {overlap.shared} (were both made from one seed?)"
             )
-    counted = {k: _by_class(labels[part], classes) for k, part in parts.items()}
+    counted = {k: _by_class(labels[part], classes) for k, part in checked.items()}
     whole = _by_class(labels, classes)
     problems += share_problems(pd.DataFrame(counted), whole)
-    lost = len(labels) - len(np.unique(np.concatenate(list(parts.values()))))
+    lost = len(labels) - len(np.unique(np.concatenate(list(checked.values()))))
     if lost:
         problems.append(f"{lost} of {len(labels)} positions are in no part")
     return problems
@@ -97,7 +96,7 @@ def _by_class(labels: np.ndarray, classes: Sequence[str]) -> pd.Series:
     return pd.Series(np.bincount(labels, minlength=len(classes)), index=list(classes))
 
 
-def _checked(draw: Sequence[int] | np.ndarray, total: int) -> np.ndarray:
+def _checked(draw: ArrayLike, total: int) -> np.ndarray:
     draw = np.asarray(draw, dtype=int)
     if len(np.unique(draw)) < len(draw):
         raise UsageError("a draw without replacement has every position at most once")
