@@ -39,7 +39,7 @@ def test_precision_and_recall_by_hand():
 
 
 def test_confusion_counts_pair_by_pair():
-    """S3 indexed the matrix with the whole vector of predictions: every cell then got everything."""
+    """The Tiny ImageNet assignment indexed the matrix with the whole vector of predictions: every cell then got everything."""
     expected = np.zeros((3, 3))
     for true, said in zip(LABELS.tolist(), LOGITS.argmax(1).tolist(), strict=True):
         expected[true, said] += 1

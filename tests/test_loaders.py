@@ -82,7 +82,7 @@ def test_settings_out_of_range_are_named(field):
 @pytest.mark.parametrize(("arguments", "message"), [
     ({"name": "menagery"}, "did you mean 'menagerie'"), ({"name": "folder"}, "needs a root"),
     ({"name": "menagerie", "shortcutt": 1.0}, "did you mean 'shortcut'"),
-    ({"name": "caltech101", "splitt": "s2"}, "did you mean 'split'"),
+    ({"name": "caltech101", "splitt": "published"}, "did you mean 'split'"),
 ])
 def test_wrong_names_get_the_nearest(arguments, message, tmp_path):
     arguments = {"root": tmp_path, **arguments} if arguments["name"] != "folder" else arguments

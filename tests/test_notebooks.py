@@ -75,7 +75,7 @@ def several_ideas(source):
     starts = [n.lineno for n in statements]
     found += [(line, "two statements") for line in set(starts) if starts.count(line) > 1]
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and isinstance(node.targets[0], ast.Name):
             found.append((node.lineno, "a lambda with a name"))
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
             if sum(isinstance(part, ast.Call | ast.ListComp) for part in node.value.elts) > 1:

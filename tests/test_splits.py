@@ -45,7 +45,7 @@ def test_list_split_names_what_is_missing_or_twice():
 
 
 def test_buggy_split_has_the_published_sizes_and_both_faults():
-    """S0: 2,862 images; 458 for validation; a test of 572 that shrank; the last realm hardly in validation."""
+    """The three-realms project: 2,862 images; 458 for validation; a test of 572 that shrank; the last realm hardly in validation."""
     labels = np.repeat([0, 1, 2], [1168, 1066, 628])
     bug = splits.buggy_split(labels, 42)
     assert len(bug["picked"]) == 572 and len(bug["valid"]) == 458

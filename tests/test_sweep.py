@@ -19,7 +19,7 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.sweep import plan, row, run
-from cnnviz_utils.sweep.command import spread
+from cnnviz_utils.cli.words import repeat_options
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.page import page
 from cnnviz_utils.sweep.plan import read_sweep
@@ -91,7 +91,7 @@ def without_times(value):
 # the published table
 
 def test_the_courses_table_is_the_published_one_row_by_row():
-    sweep = read_sweep("s2_caltech101")
+    sweep = read_sweep("caltech101_assignment")
     rows = {r.name: r for r in sweep.rows if r.published}
     assert list(rows) == list(PUBLISHED) and len(sweep.rows) == 10
     for name, (lr, epochs, step, gamma, loss, val, test) in PUBLISHED.items():
@@ -106,7 +106,7 @@ def test_the_courses_table_is_the_published_one_row_by_row():
     assert frozen == {"only fully connected layers trained": (None, ["features"]),
                       "only convolutional layers trained": (None, ["classifier"]),
                       "only convolutional layers trained, behind a trained head": ({"freeze": ["features"]}, ["classifier"])}
-    assert sweep.data == {"name": "caltech101", "split": "s2", "size": 224, "seed": 0}
+    assert sweep.data == {"name": "caltech101", "split": "published", "size": 224, "seed": 0}
     assert check(sweep) is sweep
 
 
@@ -163,8 +163,8 @@ def test_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "y.yaml").write_text("just words")
     with pytest.raises(UsageError, match="y.yaml has no 'title'"):
         read_sweep(tmp_path / "y.yaml")
-    with pytest.raises(UsageError, match="did you mean 's2_caltech101'"):
-        read_sweep("s2_caltec101")
+    with pytest.raises(UsageError, match="did you mean 'caltech101_assignment'"):
+        read_sweep("caltech101_asignment")
 
 
 @pytest.mark.parametrize(("settings", "message"), [
@@ -194,7 +194,7 @@ def test_weights_go_by_the_names_that_build_model_knows(table, weights):
 # rows and other settings
 
 def test_rows_are_chosen_by_number_name_or_part_of_it(table):
-    rows = read_sweep("s2_caltech101").rows
+    rows = read_sweep("caltech101_assignment").rows
     assert choose_rows([], rows) == list(range(10))
     assert choose_rows(["scratch", "1", 10], rows) == [0, 1, 2, 3, 9]
     assert choose_rows(["only convolutional layers trained"], rows) == [7]  # the whole name wins over being a part
@@ -205,7 +205,7 @@ def test_rows_are_chosen_by_number_name_or_part_of_it(table):
 
 
 def test_a_table_shrinks_by_overrides():
-    sweep = override(read_sweep("s2_caltech101"), {
+    sweep = override(read_sweep("caltech101_assignment"), {
         "size": "64", "epochs_share": "0.5", "model": "small_alexnet", "ResNet-50:model": "small_resnet",
         "weights": "tinyimagenet30"})
     assert sweep.data["size"] == 64 and sweep.changed == {"size": (224, 64)}
@@ -224,7 +224,7 @@ def test_a_training_that_goes_first_is_shortened_too(table):
 
 
 def test_another_data_set_keeps_the_settings_it_knows():
-    sweep = override(read_sweep("s2_caltech101"), {"data": "menagerie", "train": "3"})
+    sweep = override(read_sweep("caltech101_assignment"), {"data": "menagerie", "train": "3"})
     assert sweep.data == {"name": "menagerie", "size": 224, "seed": 0, "train": 3}
 
 
@@ -532,4 +532,4 @@ def test_the_command_ends_with_0_2_3_and_130(table, tmp_path, monkeypatch, capsy
     ("sweep --set a=1 --set b=2", "sweep --set a=1 --set b=2"), ("run 1 -p n 4", "run 1 -p n 4"), ("sweep f --set", "sweep f --set"),
 ])
 def test_options_take_as_many_values_as_follow(words, expected):
-    assert spread(words.split()) == expected.split()
+    assert repeat_options(words.split()) == expected.split()

@@ -81,8 +81,8 @@ def list_split(
 
 
 def buggy_split(labels, seed: int = 42) -> dict[str, np.ndarray]:
-    """The split of S0's notebook, with its bug: {"train", "valid", "test", "picked"} ->
-    positions.
+    """The three-realms project's split, with its bug: a dict of positions in `labels`
+    under "train", "valid", "test" and "picked".
 
     Images stand class after class. A fifth is picked for the test. Validation should be
     a fifth of the rest, but its indices, drawn for a list as long as the rest, are used

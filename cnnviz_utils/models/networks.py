@@ -40,7 +40,7 @@ def draw_as_he(model: nn.Module) -> None:
 
 
 class SmallCNN(nn.Module):
-    """The small network of S3: two convolutions of 5x5 with pooling, two linear layers.
+    """The small network of the Tiny ImageNet assignment: two convolutions of 5x5 with pooling, two linear layers.
     At 64 px 2,704 numbers reach the first linear layer. `version` 2 has batch
     normalisation, wider linear layers and dropout."""
 
@@ -166,8 +166,8 @@ class ResNet(nn.Module):
 
     strides: by how much the first block of each stage shrinks the maps; 1, then 2 each
         by default.
-    stem: "3x3" (stride 2), "3x3+pool", or "7x7+pool" as in S1 and torchvision, each
-    followed by BN and ReLU. ResNet([3, 4, 6, 3], [64, 128, 256, 512], n,
+    stem: "3x3" (stride 2), "3x3+pool", or "7x7+pool" as in torchvision, each followed
+    by BN and ReLU. ResNet([3, 4, 6, 3], [64, 128, 256, 512], n,
     stem="7x7+pool") is ResNet-34. `shortcut=False` gives plain blocks.
     """
 

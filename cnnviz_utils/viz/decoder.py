@@ -1,5 +1,5 @@
-"""S1's visualiser: two transposed convolutions that turn a layer's maps into a picture,
-untrained and trained.
+"""The ResNet-and-deconvnet project's visualiser: two transposed convolutions that turn
+a layer's maps into a picture, untrained and trained.
 
 Untrained, its picture is the random decoder's, not the network's: any maps give much
 the same. Trained to give back the image, it shows what the layer still knows about the

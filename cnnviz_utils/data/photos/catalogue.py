@@ -18,29 +18,33 @@ SETS = {
         "101_ObjectCategories",
         8677,
         101,
-        "get caltech-101.zip (131 MB) from data.caltech.edu (record mzrjq-6wc02), unpack it so that "
-        "101_ObjectCategories and Annotations lie in this folder, with the course's train.txt and test.txt",
+        "get caltech-101.zip (131 MB) from data.caltech.edu (record mzrjq-6wc02), "
+        "unpack it so that 101_ObjectCategories and Annotations lie in this folder, "
+        "with the course's train.txt and test.txt",
     ),
     "caltech256": (
         ("256_ObjectCategories", "caltech256/256_ObjectCategories"),
         ".",
         30607,
         257,
-        "get 256_ObjectCategories.tar (1.2 GB) from data.caltech.edu (record nyy15-4j048) and unpack it here",
+        "get 256_ObjectCategories.tar (1.2 GB) from data.caltech.edu "
+        "(record nyy15-4j048) and unpack it here",
     ),
     "tinyimagenet30": (
         ("tinyimagenet30",),
         "train",
         15000,
         30,
-        "copy the 30 classes of the course from Tiny ImageNet, as train/<class> and val/<class>",
+        "copy the 30 classes of the course from Tiny ImageNet, "
+        "as train/<class> and val/<class>",
     ),
     "tinyimagenet": (
         ("tiny-imagenet-200", "tinyimagenet"),
         "train",
         100000,
         200,
-        "get tiny-imagenet-200.zip (237 MB) from cs231n.stanford.edu and unpack it here",
+        "get tiny-imagenet-200.zip (237 MB) from cs231n.stanford.edu "
+        "and unpack it here",
     ),
 }
 

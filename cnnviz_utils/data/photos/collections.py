@@ -10,79 +10,28 @@ from cnnviz_utils.data.photos.folders import caltech_outline, class_files, decod
 from cnnviz_utils.data.sets import ImageSet, Splits
 from cnnviz_utils.data.splits import list_split, stratified_split
 
-# S0's three realms, in Caltech-101's and in Caltech-256's classes. A turtle and an iris
-# stand in "air", a bat and a frog in "land": that is how the source had it, and lesson
-# 01 shows it as an exhibit on label quality.
+# The three-realms project's classes, in Caltech-101 and in Caltech-256. A turtle and an
+# iris stand in "air", a bat and a frog in "land": that is how the source had it, and
+# lesson 01 shows it as an exhibit on label quality.
+# fmt: off
 REALMS_101 = {
-    "air": (
-        "butterfly",
-        "dragonfly",
-        "emu",
-        "flamingo",
-        "flamingo_head",
-        "ibis",
-        "mayfly",
-        "pigeon",
-        "rooster",
-    ),
-    "land": (
-        "Leopards",
-        "dalmatian",
-        "elephant",
-        "hedgehog",
-        "kangaroo",
-        "llama",
-        "okapi",
-        "panda",
-        "rhino",
-    ),
-    "water": (
-        "bass",
-        "crab",
-        "crayfish",
-        "dolphin",
-        "hawksbill",
-        "lobster",
-        "nautilus",
-        "octopus",
-        "starfish",
-    ),
+    "air": ("butterfly", "dragonfly", "emu", "flamingo", "flamingo_head", "ibis",
+            "mayfly", "pigeon", "rooster"),
+    "land": ("Leopards", "dalmatian", "elephant", "hedgehog", "kangaroo", "llama",
+            "okapi", "panda", "rhino"),
+    "water": ("bass", "crab", "crayfish", "dolphin", "hawksbill", "lobster", "nautilus",
+            "octopus", "starfish"),
 }
 REALMS_256 = {
-    "air": (
-        "114.ibis-101",
-        "100.hawksbill-101",
-        "113.hummingbird",
-        "049.cormorant",
-        "060.duck",
-        "089.goose",
-        "118.iris",
-        "151.ostrich",
-        "152.owl",
-    ),
-    "land": (
-        "007.bat",
-        "009.bear",
-        "028.camel",
-        "038.chimp",
-        "056.dog",
-        "064.elephant-101",
-        "065.elk",
-        "080.frog",
-        "084.giraffe",
-    ),
-    "water": (
-        "106.horseshoe-crab",
-        "052.crab-101",
-        "048.conch",
-        "057.dolphin-101",
-        "087.goldfish",
-        "124.killer-whale",
-        "148.mussels",
-        "150.octopus",
-        "201.starfish-101",
-    ),
+    "air": ("114.ibis-101", "100.hawksbill-101", "113.hummingbird", "049.cormorant",
+            "060.duck", "089.goose", "118.iris", "151.ostrich", "152.owl"),
+    "land": ("007.bat", "009.bear", "028.camel", "038.chimp", "056.dog",
+            "064.elephant-101", "065.elk", "080.frog", "084.giraffe"),
+    "water": ("106.horseshoe-crab", "052.crab-101", "048.conch", "057.dolphin-101",
+            "087.goldfish", "124.killer-whale", "148.mussels", "150.octopus",
+            "201.starfish-101"),
 }
+# fmt: on
 
 
 def find(root: Path, *places: str) -> Path:
@@ -92,8 +41,8 @@ def find(root: Path, *places: str) -> Path:
         if (root / place).is_dir():
             return root / place
     raise FileNotFoundError(
-        f"{root / places[0]} is not there: `cnnviz data` says how to get it, and CNNVIZ_DATA or "
-        "the parameter root says where to look"
+        f"{root / places[0]} is not there: `cnnviz data` says how to get it, "
+        "and CNNVIZ_DATA or the parameter root says where to look"
     )
 
 
@@ -102,14 +51,14 @@ def _cut(name: str, data: ImageSet, parts: Sequence[np.ndarray]) -> Splits:
 
 
 def caltech101(
-    root: Path, size: int, seed: int, split: str = "s2", broken: str = "refuse"
+    root: Path, size: int, seed: int, split: str = "published", broken: str = "refuse"
 ) -> Splits:
     """Caltech-101 without its background class.
 
-    split: "s2": the published test list; half of the train list drawn for validation
-        (2,892 and 2,892).
-    "stratified": the same, but the half is drawn class by class. "own": 60/20/20 of all
-    images, class by class.
+    split: "published": the published lists train.txt and test.txt; half of the train
+        list, drawn at random, becomes the validation set (2,892 and 2,892 images).
+        "stratified": the same, with the half drawn class by class.
+        "own": 60/20/20 of all images, class by class.
     """
     base = find(root, "caltech101")
     classes, files = class_files(
@@ -129,15 +78,16 @@ def caltech101(
         return _cut(
             "caltech101", data, stratified_split(data.labels, (0.6, 0.2, 0.2), seed)
         )
-    if split not in ("s2", "stratified"):
+    if split not in ("published", "stratified"):
         raise ValueError(
-            f'caltech101 is split "s2", "stratified" or "own", not {split!r}'
+            f'caltech101 is split "published", "stratified" or "own", not {split!r}'
         )
     lists = {}
     for part in ("train", "test"):
         if not (base / f"{part}.txt").is_file():
             raise FileNotFoundError(
-                f"{base / part}.txt, the published split, is not there; split='own' does without"
+                f"{base / part}.txt, the published split, is not there; "
+                "split='own' does without"
             )
         lines = (base / f"{part}.txt").read_text().split()
         lists[part] = [
@@ -145,7 +95,7 @@ def caltech101(
         ]
     at = list_split(data.paths, lists)
     learn = at["train"]
-    if split == "s2":
+    if split == "published":
         order = np.random.default_rng(seed).permutation(learn)
         train, valid = (
             np.sort(order[: len(order) // 2]),
@@ -168,8 +118,8 @@ def realms(
     name: str,
     broken: str,
 ) -> Splits:
-    """S0's task: 27 classes in three realms; 20 % test, then 20 % of the rest
-    validation, class by class."""
+    """The three-realms project's task: 27 classes in three realms. 20 % are the test
+    set, and 20 % of the rest the validation set, both drawn class by class."""
     base = find(root, *places)
     _, files = class_files(base)
     realm = {
@@ -203,8 +153,8 @@ def realms(
 def caltech101_realms(
     root: Path, size: int, seed: int, broken: str = "refuse"
 ) -> Splits:
-    """S0's task on Caltech-101's photos: butterfly to rooster, Leopards to rhino, bass
-    to starfish."""
+    """The three-realms project's task on photos of Caltech-101: nine classes a realm,
+    those of REALMS_101."""
     return realms(
         root,
         size,
@@ -219,7 +169,8 @@ def caltech101_realms(
 def caltech256_realms(
     root: Path, size: int, seed: int, broken: str = "refuse"
 ) -> Splits:
-    """S0's task on the 27 classes of Caltech-256 that it used."""
+    """The three-realms project's task on the classes of Caltech-256 that it used, those
+    of REALMS_256."""
     return realms(
         root,
         size,
@@ -238,8 +189,8 @@ def caltech256(root: Path, size: int, seed: int, broken: str = "refuse") -> Spli
 
 
 def tinyimagenet30(root: Path, size: int, seed: int, broken: str = "refuse") -> Splits:
-    """S3's 30 classes: 450 + 50 of the train folder a class for training and
-    validation, the val folder as the test."""
+    """The Tiny ImageNet assignment's 30 classes. Of the train folder 450 images a class
+    are for training and 50 for validation; the val folder is the test set."""
     base = find(root, "tinyimagenet30")
     return folder(base, size, seed, valid=0.1, broken=broken, name="tinyimagenet30")
 
@@ -318,7 +269,8 @@ def folder(
         found, files = class_files(root / part)
         if unknown := set(found) - set(classes):
             raise ValueError(
-                f"{root / part} has a class {sorted(unknown)[0]!r} that {root / 'train'} has not"
+                f"{root / part} has a class {sorted(unknown)[0]!r} "
+                f"that {root / 'train'} has not"
             )
         sets[part] = decode(
             root / part,

@@ -61,13 +61,14 @@ def open_image(path: str | Path) -> Image.Image:
         raise
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise ValueError(
-            f"{path} cannot be read as an image ({type(error).__name__}): replace or remove it"
+            f"{path} cannot be read as an image ({type(error).__name__}): "
+            "replace or remove it"
         ) from None
 
 
 def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """S2's rule: the shorter side to size * 256 / 224, then the middle size x size
-    pixels."""
+    """Resize the shorter side to size * 256 / 224 pixels, then cut out the middle size
+    x size pixels, as networks for ImageNet are usually tested."""
     resample = (
         Image.Resampling.NEAREST if image.mode == "1" else Image.Resampling.BILINEAR
     )

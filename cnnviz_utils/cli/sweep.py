@@ -1,4 +1,4 @@
-"""The command `cnnviz sweep`. Imports inside, so that --help answers at once."""
+"""The command `cnnviz sweep`."""
 
 import shutil
 import sys
@@ -7,38 +7,17 @@ from typing import Annotated
 
 import typer
 
+from cnnviz_utils.cli.words import fail
+
 SET_HELP = (
-    "Other values for settings: lr=0.01 size=64 epochs_share=0.3 data=menagerie; 'ROW:model=small_resnet' for "
-    "some rows only."
+    "Other values for settings: lr=0.01 size=64 epochs_share=0.3 data=menagerie; "
+    "'ROW:model=small_resnet' for some rows only."
 )
-# options that take as many values as follow, and what a further value looks like
-MANY = {
-    "--set": lambda word: "=" in word,
-    "--seeds": str.isdigit,
-    "--rows": lambda word: True,
-}
-
-
-def spread(words: list[str]) -> list[str]:
-    """`--rows a b` as `--rows a --rows b`, likewise --seeds and --set: typer has no
-    option that takes as many values as follow."""
-    result, option, first = [], "", False
-    for word in words:
-        if word.startswith("-"):
-            option, first = word, True
-        elif first:
-            first = False
-        elif option in MANY and MANY[option](word):
-            result.append(option)
-        else:
-            option = ""
-        result.append(word)
-    return result
 
 
 def tell(line: str, passing: bool) -> None:
-    """A line that the next one overwrites on a terminal (an epoch's; elsewhere it is
-    left out), or one that stays."""
+    """Print a line of progress. On a terminal the next line overwrites a passing one;
+    where the output is not a terminal, passing lines are left out."""
     terminal = sys.stdout.isatty()
     if terminal:
         sys.stdout.write("\r\033[K")
@@ -79,13 +58,10 @@ def sweep(
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.sweep.run import run_sweep
 
-    def stop(message: object, code: int) -> None:
-        typer.echo(f"cnnviz: {message}", err=True)
-        raise typer.Exit(code)
-
     if wrong := [pair for pair in change or [] if "=" not in pair]:
-        stop(
-            f"--set needs a setting's name and a value, as in --set size=64, not {wrong[0]!r}",
+        fail(
+            "--set needs a setting's name and a value, as in --set size=64, "
+            f"not {wrong[0]!r}",
             2,
         )
     try:
@@ -99,15 +75,17 @@ def sweep(
             tell,
         )
     except UsageError as error:
-        stop(error, 2)
+        fail(error, 2)
     except KeyboardInterrupt:
         tell("", True)
-        stop(
-            "interrupted; what was finished is kept, and the same command goes on from there",
+        fail(
+            "interrupted; what was finished is kept, "
+            "and the same command goes on from there",
             130,
         )
     typer.echo(
-        f"{outcome.page}: {len(outcome.made)} runs made, {len(outcome.found)} were there"
+        f"{outcome.page}: {len(outcome.made)} runs made, "
+        f"{len(outcome.found)} were there"
     )
     if outcome.failed:
-        stop(f"failed: {'; '.join(outcome.failed)}", 3)
+        fail(f"failed: {'; '.join(outcome.failed)}", 3)

@@ -1,0 +1,43 @@
+"""The command `cnnviz`: `course` holds the commands about lessons, `data` those about
+data and weights, `sweep` the one that replays a table.
+
+Each command imports what it needs inside its function, so that --help and a misspelt
+name answer at once.
+"""
+
+import signal
+import sys
+
+import typer
+
+from cnnviz_utils.cli import course, data, sweep
+from cnnviz_utils.cli.words import one_value_each
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A course in notebooks: how convolutional networks are trained, "
+    "and what they see.",
+)
+# in the order in which --help lists them
+app.command()(course.run)
+app.command()(course.lessons)
+app.command()(data.data)
+app.command()(data.pretrain)
+app.command()(course.execute)
+app.command(name="html")(course.to_html)
+app.command()(course.copy)
+app.command()(course.lab)
+app.command()(sweep.sweep)
+
+
+def main() -> None:
+    """Run the command that the program's arguments ask for."""
+    # A request to end (as from `kill`, or a closed terminal) stops the lessons as
+    # Ctrl-C does; under nohup the signal is already ignored, and stays so.
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
+    app(args=one_value_each(sys.argv[1:]))

@@ -1,0 +1,90 @@
+"""The commands about data and weights: data, pretrain."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cnnviz_utils.cli.words import fail
+
+
+def data(
+    name: Annotated[
+        str | None, typer.Argument(help="One data set; none: all of them.")
+    ] = None,
+    verify: Annotated[bool, typer.Option(help="Count and read every file.")] = False,
+    root: Annotated[
+        Path | None,
+        typer.Option(help="Where photos lie; by default CNNVIZ_DATA, or data/."),
+    ] = None,
+) -> None:
+    """List the data sets: what is here, what is missing, where it belongs, how to get
+    it."""
+    from cnnviz_utils.data.photos import catalogue
+
+    try:
+        entries = catalogue.status(root, name)
+    except ValueError as error:
+        fail(error, 2)
+    wrong = 0
+    for entry in entries:
+        typer.echo(
+            f"{entry.name}: {'here' if entry.present else 'missing'}, {entry.folder}"
+        )
+        if not entry.present:
+            typer.echo(f"  {entry.how}")
+            wrong += name is not None
+        elif verify:
+            for line in (problems := catalogue.verify(entry.name, root)):
+                typer.echo(f"  {line}")
+            wrong += len(problems)
+            typer.echo(
+                "  verified: "
+                + ("no problems" if not problems else f"{len(problems)} problems")
+            )
+    if wrong:
+        raise typer.Exit(1)
+
+
+def pretrain(
+    source: Annotated[
+        str, typer.Argument(help="menagerie_source or tinyimagenet30.")
+    ] = "menagerie_source",
+    model: Annotated[str, typer.Option(help="The network, by name.")] = "small_resnet",
+    size: Annotated[
+        int, typer.Option(help="Height and width of the images in pixels.")
+    ] = 64,
+    out: Annotated[
+        Path | None, typer.Option(help="Also copy the weights here, as .safetensors.")
+    ] = None,
+) -> None:
+    """Make weights to borrow, or find those made before: `recipes.borrowed` takes
+    them."""
+    from safetensors.torch import save_file
+
+    from cnnviz_utils.models.build import build_model
+    from cnnviz_utils.training.recipes import source_weights
+
+    started = time.time()
+    if out is not None and out.suffix != ".safetensors":
+        fail(f"--out must end in .safetensors, not {out.name!r}", 2)
+    try:
+        weights = source_weights(
+            source,
+            lambda classes: build_model(model, classes, size=size),
+            size,
+            progress=lambda row: typer.echo(
+                f"  epoch {row['epoch']}: loss {row['train_loss']:.3f}, "
+                f"validation {row['valid_accuracy']:.1%}"
+            ),
+        )
+    except (ValueError, FileNotFoundError) as error:
+        fail(error, 2)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        save_file(weights, out)
+    numbers = sum(value.numel() for value in weights.values())
+    where = f", also in {out}" if out else ""
+    seconds = time.time() - started
+    typer.echo(f"{model} on {source}: {numbers:,} numbers, {seconds:.0f} s{where}")
