@@ -38,6 +38,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "panels": ["plot_panels"],
         "patches": ["mosaic", "show_patches", "signed_pictures"],
+        "tables": ["show_scores"],
         "widgets": ["explore"],
     },
 )
