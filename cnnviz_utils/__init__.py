@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "course": ["Claim", "claim", "record", "say"],
         "data": ["load_data", "load_images"],
+        "data.photos.bundled": ["photos"],
         "models": ["build_model"],
         "plot": ["explore", "overlay", "show_images"],
         "training": ["TrainConfig", "borrowed", "fit", "predict"],

@@ -11,10 +11,10 @@ from cnnviz_utils.models.build import (
     TORCHVISION,
     build_model,
     count_parameters,
-    imagenet_weights,
     layer_names,
 )
 from cnnviz_utils.models.freezing import freeze, learning, unfreeze
+from cnnviz_utils.models.imagenet import imagenet_weights
 from cnnviz_utils.models.networks import Normalise, ResNet
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))

@@ -8,6 +8,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
     submod_attrs={
         "augment": ["Augment", "fixed_views"],
         "loaders": ["batches", "class_weights", "load_data"],
+        # its function `photos` is cv.photos: here that is the name of the folder
+        "photos.bundled": ["PHOTOS", "Photo"],
         "photos.folders": ["load_images", "open_image"],
         "sets": ["ImageSet", "Splits"],
         "splits": [

@@ -19,8 +19,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "build_model",
             "count_parameters",
             "layer_names",
-            "load_weights",
-            "read_weights",
         ],
         "costs": [
             "Costs",
@@ -29,7 +27,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "layer_costs",
             "training_bytes",
         ],
+        "efficientnet": ["EfficientNetLite", "InvertedResidual", "SamePadding"],
         "freezing": ["freeze", "learning", "unfreeze"],
+        "imagenet": ["imagenet_classes", "imagenet_weights"],
         "networks": [
             "Normalise",
             "ResNet",
@@ -38,5 +38,6 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "SmallCNN",
             "draw_as_he",
         ],
+        "weights": ["load_weights", "read_weights"],
     },
 )

@@ -1,19 +1,25 @@
 """Any network by name, with its weights: by hand (`networks.py`) or torchvision's."""
 
-import hashlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from cnnviz_utils.base.paths import data_root
-from cnnviz_utils.base.settings import check_name
+from cnnviz_utils.base.settings import UsageError, check_name
 from cnnviz_utils.models.architectures import SmallGoogLeNet, SmallMobileNet, SmallVGG
+from cnnviz_utils.models.efficientnet import SIZES, efficientnet_lite
+from cnnviz_utils.models.imagenet import (
+    PACKAGES,
+    imagenet_classes,
+    imagenet_normalisation,
+    imagenet_state,
+)
 from cnnviz_utils.models.networks import Normalise, ResNet, SmallAlexNet, SmallCNN
+from cnnviz_utils.models.weights import load_weights, read_weights
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 # 0.3 million weights; its last maps are 8 x 8 at 64 px, fine enough for class
 # activation maps
 SMALL_RESNET = {
@@ -35,6 +41,12 @@ BY_HAND: dict[str, Callable[..., nn.Module]] = {
     "resnet_by_hand": lambda n, size, **options: ResNet(
         (3, 4, 6, 3), (64, 128, 256, 512), n, stem="7x7+pool", **options
     ),
+    **{
+        name: lambda n, size, name=name, **options: efficientnet_lite(
+            name, n, **options
+        )
+        for name in SIZES
+    },
 }
 TORCHVISION = (
     "alexnet",
@@ -53,57 +65,123 @@ TORCHVISION = (
 
 def build_model(
     name: str,
-    num_classes: int,
-    weights: dict[str, Tensor] | str | Path | None = None,
+    num_classes: int | None = None,
+    weights: Mapping[str, Tensor] | str | Path | None = None,
     *,
-    size: int = 64,
+    size: int | None = None,
     seed: int = 0,
-    mean=None,
-    std=None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    classes: Sequence[str] | None = None,
     **options,
 ) -> nn.Module:
     """A network that takes images (N, 3, H, W) in [0, 1] and gives logits (N,
     num_classes).
 
-    Args: name: one of BY_HAND or TORCHVISION. weights: None (drawn from `seed`, nothing
-        global changes); "imagenet" (torchvision's, see `imagenet_weights`);
-            a file: .safetensors, or a .pt of tensors only; or a state dict. A head for
-                other classes is left as it
-            was drawn. Nothing is ever trained here: see `recipes.borrowed`.
-        size: the images' side in pixels, for the networks whose linear layers depend on
-            it.
-        mean, std: what the first layer normalises by; 0.5 each, or ImageNet's where its
-            weights are used.
+    name: one of BY_HAND or TORCHVISION.
+    num_classes: by default as many as `classes`, or 1000 with weights="imagenet".
+    weights: None (drawn from `seed`, nothing global changes); "imagenet" (see
+        `imagenet.imagenet_weights`); a file: .safetensors, or a .pt of tensors only; or
+        a state dict. A head for other classes is left as it was drawn. Nothing is ever
+        trained here: see `recipes.borrowed`.
+    size: the images' side in pixels (64 by default), for the networks whose linear
+        layers depend on it. Whether the network can take such images is tried.
+    mean, std: what the first layer normalises by, for pixels in [0, 1]; by default .5
+        each, or what the ImageNet weights were learned with.
+    classes: the classes' names, kept as `model.classes`; ImageNet's by default where
+        its weights are used with all their classes.
 
-    Raises: ValueError: no such network (the nearest name is given), or weights that do
-        not fit (the layers are named). FileNotFoundError: the weights are not there;
-        the message says which file belongs where.
+    Raises: UsageError: no such network (the nearest name is given), no classes, a size
+        that the network cannot take, or weights that do not fit (the layers are named).
+        FileNotFoundError: the weights are not there; the message says which file
+        belongs where.
     """
     check_name("network", name, [*BY_HAND, *TORCHVISION])
+    if num_classes is None:
+        num_classes = len(classes) if classes else 1000 if weights == "imagenet" else 0
+    _check_classes(name, num_classes, classes)
+    make = partial(_make, name, num_classes, options=options)
+    if size is not None:
+        check_size(name, make, size)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = (
-            BY_HAND[name](num_classes, size, **options)
-            if name in BY_HAND
-            else _torchvision(name, num_classes, options)
-        )
-    if weights == "imagenet":
-        if name in BY_HAND:
-            raise ValueError(
-                f"there are no ImageNet weights for {name}; torchvision has them for {', '.join(TORCHVISION)}"
+        model = make(size or 64)
+    if isinstance(weights, str) and weights == "imagenet":
+        if name in BY_HAND and name not in PACKAGES:
+            raise UsageError(
+                f"there are no ImageNet weights for {name}; there are for "
+                f"{', '.join([*PACKAGES, *TORCHVISION])}"
             )
-        load_weights(
-            model,
-            torch.load(imagenet_weights(name), weights_only=True, map_location="cpu"),
-        )
-        mean, std = mean or IMAGENET[0], std or IMAGENET[1]
+        load_weights(model, imagenet_state(name, model))
+        usual = imagenet_normalisation(name)
+        mean, std = mean or usual[0], std or usual[1]
+        if classes is None and num_classes == 1000:
+            classes = imagenet_classes()
     elif weights is not None:
         load_weights(
-            model, weights if isinstance(weights, dict) else read_weights(weights)
+            model, weights if isinstance(weights, Mapping) else read_weights(weights)
         )
     if mean is not None or std is not None:
         model.normalise = Normalise(mean or (0.5,) * 3, std or (0.5,) * 3)
+    if classes is not None:
+        model.classes = tuple(classes)
     return model
+
+
+def _check_classes(name: str, count: int, classes: Sequence[str] | None) -> None:
+    if not isinstance(count, int) or count < 1:
+        raise UsageError(
+            f"{name} needs to know its classes: num_classes is a whole number of at "
+            f"least 1, not {count!r}"
+        )
+    if classes is not None and len(classes) != count:
+        raise UsageError(
+            f"{name}: {len(classes)} names of classes were given for {count} classes"
+        )
+
+
+def _make(name: str, num_classes: int, size: int, options: dict) -> nn.Module:
+    if name in BY_HAND:
+        return BY_HAND[name](num_classes, size, **options)
+    return _torchvision(name, num_classes, options)
+
+
+# from this side in pixels on, every network here takes any
+ENOUGH = 64
+
+
+def check_size(name: str, make: Callable[[int], nn.Module], size: int) -> None:
+    """Raises UsageError, with the smallest size that will do, unless the network that
+    `make` gives for a size takes images of size x size pixels. Small sizes are
+    tried."""
+    if not isinstance(size, int) or size < 1:
+        raise UsageError(
+            f"size is a whole number of pixels of at least 1, not {size!r}"
+        )
+    if size >= ENOUGH:
+        return
+    # torchvision's are the same for all sizes
+    same = None if name in BY_HAND else make(size)
+
+    def takes(side: int) -> bool:
+        try:
+            model = (same or make(side)).eval()
+            return model(torch.zeros(1, 3, side, side)).numel() > 0
+        except (RuntimeError, ZeroDivisionError):
+            return False
+
+    with (
+        warnings.catch_warnings(),
+        torch.random.fork_rng(devices=[]),
+        torch.inference_mode(),
+    ):
+        warnings.simplefilter("ignore")  # torch's, of a layer for 0 numbers
+        smallest = next(filter(takes, range(size, ENOUGH + 1)))
+    if smallest > size:
+        raise UsageError(
+            f"{name} cannot take images of {size} x {size} px: the smallest that it "
+            f"takes are {smallest} px"
+        )
 
 
 def _torchvision(name: str, num_classes: int, options: dict) -> nn.Module:
@@ -128,76 +206,6 @@ def _torchvision(name: str, num_classes: int, options: dict) -> nn.Module:
     model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
     model.normalise = Normalise()
     return model
-
-
-def imagenet_weights(name: str) -> Path:
-    """The file of torchvision's ImageNet weights, under `weights/` in the data root;
-    never downloaded by surprise.
-
-    Its name ends in the first 8 digits of its SHA-256, which is checked. Raises
-    FileNotFoundError that says where to get the file and where to put it, ValueError if
-    its content is not what its name says.
-    """
-    from torchvision import models
-
-    best = models.get_model_weights(name).DEFAULT
-    file = data_root() / "weights" / best.url.rsplit("/", 1)[-1]
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"ImageNet weights of {name} are not at {file}: put torchvision's file {file.name} "
-            f"there (in Python: torchvision.models.{type(best).__name__}.{best.name}.url)"
-        )
-    if (
-        not hashlib.sha256(file.read_bytes())
-        .hexdigest()
-        .startswith(file.stem.rsplit("-", 1)[-1])
-    ):
-        raise ValueError(
-            f"{file} is damaged: its checksum is not the one in its name; fetch it again"
-        )
-    return file
-
-
-def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """Weights from a file that cannot run code: .safetensors, or a .pt of tensors
-    only."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"there are no weights at {path}: give a .safetensors or .pt file, 'imagenet', "
-            "or nothing"
-        )
-    return (
-        load_file(path)
-        if path.suffix == ".safetensors"
-        else torch.load(path, weights_only=True, map_location="cpu")
-    )
-
-
-def load_weights(model: nn.Module, weights: dict[str, Tensor]) -> list[str]:
-    """Copy weights in; a last layer for other classes stays as it is. Returns the names
-    left as they were.
-
-    Raises ValueError naming layers that are missing or have another shape, the last
-    layer excepted.
-    """
-    own = model.state_dict()
-    head = list(dict(model.named_parameters()))[-1].rpartition(".")[0]
-    fits = {k: v for k, v in weights.items() if k in own and v.shape == own[k].shape}
-    left = [k for k in own if k not in fits]
-    wrong = [
-        k
-        for k in left
-        if not k.startswith(("normalise.", f"{head}.")) and "aux" not in k
-    ]
-    if wrong:
-        found = tuple(weights[wrong[0]].shape) if wrong[0] in weights else "nothing"
-        raise ValueError(
-            f"these weights are for another network: {wrong[0]} is {tuple(own[wrong[0]].shape)} here, "
-            f"{found} there ({len(wrong)} layers differ)"
-        )
-    model.load_state_dict(fits, strict=False)
-    return left
 
 
 def layer_names(model: nn.Module) -> list[str]:
