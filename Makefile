@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lab notebooks bench lock clean
+.PHONY: help report test lab notebooks bench docs lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -12,10 +12,14 @@ help:  ## this list
 report: $(READY)  ## run every lesson on the built-in data, leave reports/index.html
 	@$(BIN)/cnnviz run
 
-test: $(READY)  ## unit tests, then the lessons' stored outputs against a fresh run
-	@echo "Unit tests (1 of 2)"
+test: $(READY)  ## style and types, unit tests, the lessons' stored outputs against a fresh run
+	@echo "Style and types (1 of 3)"
+	@$(BIN)/ruff check -q cnnviz_utils benchmarks
+	@$(BIN)/ruff format -q --check cnnviz_utils benchmarks
+	@$(BIN)/mypy
+	@echo "Unit tests (2 of 3)"
 	@$(BIN)/pytest tests
-	@echo "The lessons, run again and compared with their stored outputs (2 of 2)"
+	@echo "The lessons, run again and compared with their stored outputs (3 of 3)"
 	@$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
 
 lab: $(READY)  ## JupyterLab on the lessons
@@ -27,12 +31,16 @@ notebooks: $(READY)  ## run every lesson in place and store its outputs
 bench: $(READY)  ## side by side with peers; tables on the terminal, JSON in reports/benchmarks
 	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
 
+docs: $(READY)  ## a reference of the library from its docstrings, in docs/reference
+	@$(BIN)/pdoc -d markdown -o docs/reference cnnviz_utils '!cnnviz_utils.cli.__main__'
+	@echo "docs/reference/index.html"
+
 lock: $(READY)  ## requirements.lock from pyproject.toml: all platforms, hashed, no addresses
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
 	  --extra test --extra imbalance --upgrade pyproject.toml -o requirements.lock
 
 clean:  ## forget caches and reports (real data stays)
-	rm -rf data/cache reports/* .pytest_cache .ruff_cache
+	rm -rf data/cache reports/* docs/reference .pytest_cache .ruff_cache .mypy_cache
 	git checkout -q -- reports/README.md 2>/dev/null || true
 
 $(READY): requirements.lock pyproject.toml

@@ -129,7 +129,8 @@ def verdicts(results: dict) -> list[dict]:
         fast = rows["ours, fast copy"]
         found += [
             {
-                "aim": f"{setting}: at least as fast as the fastest library (within 5 % of noise)",
+                "aim": f"{setting}: at least as fast as the fastest library "
+                "(within 5 % of noise)",
                 "value": fastest,
                 "holds": fastest >= 0.95,
             },
@@ -139,7 +140,8 @@ def verdicts(results: dict) -> list[dict]:
                 "holds": fastest / fast["ratio"] >= 1.25,
             },
             {
-                "aim": f"{setting}: at most half of the extra memory of the thriftiest library, as it comes",
+                "aim": f"{setting}: at most half of the extra memory of the thriftiest "
+                "library, as it comes",
                 "value": rows["ours"]["extra_mb"] / least,
                 "holds": rows["ours"]["extra_mb"] <= least / 2,
             },
@@ -155,11 +157,13 @@ def verdicts(results: dict) -> list[dict]:
 def show(results: dict, right: list[dict], aims: list[dict]) -> None:
     for setting, rows in results.items():
         print(
-            f"\nResNet-18, {LAYER}, {setting}: time as a ratio to ours, images/s, extra peak memory"
+            f"\nResNet-18, {LAYER}, {setting}: "
+            "time as a ratio to ours, images/s, extra peak memory"
         )
         for name, row in rows.items():
             print(
-                f"  {name:24} {row['ratio']:6.2f} {row['images_per_second']:8.1f}/s {row['extra_mb']:8.0f} MB"
+                f"  {name:24} {row['ratio']:6.2f} "
+                f"{row['images_per_second']:8.1f}/s {row['extra_mb']:8.0f} MB"
             )
     print(
         "\nLargest error of the raw map against plain autograd on an out-of-place copy"
@@ -177,9 +181,8 @@ def show(results: dict, right: list[dict], aims: list[dict]) -> None:
         )
     print()
     for aim in aims:
-        print(
-            f"  {'holds' if aim['holds'] else 'FAILS'}  {aim['aim']}: {aim['value']:.2f}"
-        )
+        verdict = "holds" if aim["holds"] else "FAILS"
+        print(f"  {verdict}  {aim['aim']}: {aim['value']:.2f}")
 
 
 def main() -> None:

@@ -78,7 +78,8 @@ def main() -> None:
     }
     found["ratio"] = found["started"] / found["forked"]
     print(
-        f"forked {found['forked']:.1f} s, started {found['started']:.1f} s: {found['ratio']:.1f} times as long"
+        f"forked {found['forked']:.1f} s, started {found['started']:.1f} s: "
+        f"{found['ratio']:.1f} times as long"
     )
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(found, indent=1))

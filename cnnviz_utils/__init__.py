@@ -31,7 +31,8 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "course": ["Claim", "claim", "record", "say"],
         "data": ["load_data", "load_images"],
         "data.photos.bundled": ["photos"],
-        "models": ["build_model"],
+        "explanation": ["explain"],
+        "models": ["build_model", "load_model", "save_model"],
         "plot": ["explore", "overlay", "show_images"],
         "training": ["TrainConfig", "borrowed", "fit", "predict"],
         "viz": [
@@ -43,6 +44,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "grad_cam_plus_plus",
             "guided_grad_cam",
             "input_gradient",
+            "last_spatial_layer",
             "layer_cam",
             "receptive_field",
         ],

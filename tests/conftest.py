@@ -22,8 +22,7 @@ def coloured_squares(count: int = 96, classes: int = 3, size: int = 16, seed: in
         y, x = rng.integers(0, size - 6, 2)
         images[i, label % 3, y:y + 6, x:x + 6] = 255
         parts[i, y:y + 6, x:x + 6] = 1
-    return ImageSet(images, torch.tensor(labels), tuple("abc"[:classes]), f"squares-{count}-{seed}", parts,
-                    np.ones(count, bool))
+    return ImageSet(images, torch.tensor(labels), tuple("abc"[:classes]), parts, np.ones(count, bool))
 
 
 @pytest.fixture
@@ -36,6 +35,12 @@ def own_cache(tmp_path_factory, monkeypatch, request):
     """Tests write no cache into the checkout; one for the whole run, so that data drawn once is used again."""
     if "notebooks" not in str(request.path):
         monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """What a test draws without a seed of its own is the same in every run and in every order of tests."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def lit(n, seed, size=8):
     images = 0.4 + 0.1 * torch.rand(n, 3, size, size, generator=generator)
     for image, label in zip(images, labels.tolist(), strict=True):
         image[:, :, 4 * label:4 * label + 4] += 0.1
-    return ImageSet((images * 255).byte().numpy(), labels, ("left", "right"), f"lit-{n}-{seed}-{size}")
+    return ImageSet((images * 255).byte().numpy(), labels, ("left", "right"))
 
 
 def network(seed=0, dropout=0.0):

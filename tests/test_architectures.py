@@ -56,7 +56,7 @@ def test_auxiliary_heads_speak_in_training_only_and_count_0_3():
     assert build_model("small_googlenet", 5, auxiliary=False).train()(images).shape == (4, 5)
 
 
-def test_inception_stacks_its_ways_and_1x1_convolutions_make_it_cheap():
+def test_inception_concatenates_its_branches_and_1x1_convolutions_make_it_cheap():
     reduced, naive = Inception(64, (8, 16, 4, 4), (8, 4)), Inception(64, (8, 16, 4, 4), None)
     x = torch.rand(2, 64, 6, 6)
     assert reduced(x).shape == naive(x).shape == (2, 32, 6, 6)
@@ -78,7 +78,7 @@ def test_separable_costs_what_the_paper_says():
     assert work[0] / work[1] == pytest.approx(1 / 64 + 1 / 9)
 
 
-def test_a_channel_of_a_depthwise_convolution_hears_of_no_other():
+def test_a_depthwise_channel_depends_on_its_own_input_alone():
     block, x = SeparableBlock(4, 6).eval(), torch.rand(1, 4, 5, 5)
     changed = x.clone()
     changed[:, 2] += 1

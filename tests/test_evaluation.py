@@ -115,3 +115,21 @@ def test_what_predict_moves_to_another_device_can_still_be_trained(squares):
     predict(model, squares, device="cpu")
     assert not model.layer.weight.is_inference() and not model.layer.weight.data.is_inference()
     model(squares[:4][0]).sum().backward()  # "Inference tensors cannot be saved for backward"
+
+
+@pytest.mark.parametrize("k", [3, 4])
+def test_a_share_that_says_nothing_is_nan(k):
+    assert np.isnan(top_k(LOGITS, LABELS, k)) and np.isnan(top_k(LOGITS[:0], LABELS[:0]))
+    assert np.isnan(top_k(torch.full((2, 3), float("nan")), LABELS[:2]))
+    with pytest.raises(ValueError, match="k must be a whole number"):
+        top_k(LOGITS, LABELS, 0)
+
+
+def test_confusion_is_normalised_by_rows_or_columns_and_nothing_else():
+    from sklearn.metrics import confusion_matrix
+
+    for way in ("true", "pred"):
+        expected = confusion_matrix(LABELS, LOGITS.argmax(1), normalize=way)
+        np.testing.assert_allclose(confusion(LOGITS, LABELS, CLASSES, way), 100 * expected)
+    with pytest.raises(ValueError, match="'pred'"):
+        confusion(LOGITS, LABELS, CLASSES, "prde")

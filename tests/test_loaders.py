@@ -1,13 +1,18 @@
 """Batches and augmentation against plain indexing and geometry; load_data's errors."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from conftest import coloured_squares
 
+from cnnviz_utils.base.declared import DATA_SETS
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.loaders import batches, class_weights, load_data
-from cnnviz_utils.data.sets import Rows
+from cnnviz_utils.data.photos import collections
+from cnnviz_utils.data.sets import Rows, hash_rows
 
 GENERATOR = lambda seed=0: torch.Generator().manual_seed(seed)
 
@@ -101,3 +106,46 @@ def test_rows_look_through_without_copying():
     np.testing.assert_array_equal(rows[:], array[[3, 9]])
     assert rows.array is array and rows.shape == (2, 4) and len(rows) == 2
     np.testing.assert_array_equal(np.asarray(rows), array[[3, 9]])
+
+
+@pytest.mark.parametrize(("settings", "message"), [
+    ({"size": 0}, "size must be"), ({"size": -3}, "size must be"), ({"size": 2.5}, "size must be"), ({"size": "32"}, "size must be"),
+    ({"size": float("nan")}, "size must be"), ({"seed": -1}, "seed must be"), ({"seed": 2**70}, "seed must be"),
+])
+@pytest.mark.parametrize("name", ["menagerie", "folder"])
+def test_sizes_and_seeds_that_are_none_are_refused(name, settings, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        load_data(name, root=tmp_path, **settings)
+
+
+@pytest.mark.parametrize("settings", [{"valid": float("nan")}, {"test": 0.0}, {"valid": 1}, {"valid": 0.5, "test": 0.5}, {"broken": "keep"}])
+def test_shares_that_leave_nothing_are_refused(settings, tmp_path):
+    with pytest.raises(UsageError, match="must be"):
+        load_data("folder", root=tmp_path, **settings)
+
+
+def test_a_mask_picks_where_it_is_true(squares):
+    mask = squares.labels == 1
+    for chosen in (mask, mask.numpy(), mask.tolist()):
+        assert torch.equal(squares.subset(chosen)[:][0], squares[:][0][mask])
+    for wrong in (mask[:5], [0.5, 1.0]):
+        with pytest.raises(UsageError):
+            squares.subset(wrong)
+
+
+def test_labels_belong_to_the_images(squares):
+    for wrong in (squares.labels[:5], squares.labels + 1, squares.labels.float()):
+        with pytest.raises(UsageError, match="labels"):
+            replace(squares, labels=wrong)
+
+
+def test_a_fingerprint_is_of_the_content(squares):
+    assert squares.subset(range(96)).fingerprint == squares.fingerprint == coloured_squares().fingerprint
+    known = replace(squares, images=Rows(squares.images, hashes=hash_rows(squares.images)))
+    assert known.fingerprint == squares.fingerprint and known.subset([3, 1]).fingerprint == squares.subset([3, 1]).fingerprint
+    others = [squares.subset([3, 1]), squares.subset([1, 3]), replace(squares, images=255 - squares.images), replace(known, images=255 - squares.images)]
+    assert len({other.fingerprint for other in others}) == 3
+
+
+def test_names_of_data_sets_are_those_that_have_a_reader():
+    assert set(DATA_SETS) - {"menagerie", "menagerie_source"} <= set(dir(collections))

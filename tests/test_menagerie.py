@@ -354,10 +354,14 @@ def test_of_concurrent_writers_one_works_and_the_others_wait(tmp_path):
     assert len(found) == 4 and len(made) == 1
 
 
-def test_fingerprint_follows_the_drawing_code(monkeypatch):
-    before = menagerie.menagerie(SMALL).fingerprint
-    monkeypatch.setattr(menagerie, "_code_fingerprint", lambda: "other code")
-    assert menagerie.menagerie(SMALL).fingerprint != before
+def test_the_cache_follows_the_drawing_code(monkeypatch):
+    places = []
+    monkeypatch.setattr(menagerie, "cached_arrays", lambda place, make: places.append(place) or [])
+    for code in (menagerie._code_fingerprint, lambda: "other code"):
+        monkeypatch.setattr(menagerie, "_code_fingerprint", code)
+        with pytest.raises(TypeError):  # no sets
+            menagerie.menagerie(SMALL)
+    assert len(set(places)) == 2  # drawn again, where the code is another
     code = "import sys, cnnviz_utils.data.drawn.scenes; print(*(n for n in sys.modules if 'cnnviz_utils.data.drawn.' in n))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     needed = {name.rpartition(".")[2] for name in out}      # whatever a picture is drawn with
@@ -389,10 +393,10 @@ def test_colour_histograms_stay_under_forty_percent():
 
 @pytest.mark.parametrize(("setting", "message"), [
     ({"size": 16}, "size must be a whole number from 32 to 224"), ({"size": 64.0}, "size must be a whole number"),
-    ({"train": 0}, "train must be"), ({"seed": -1}, "seed must be"), ({"tail": 0.5}, "tail must be a number from 1"),
+    ({"train": 0}, "train must be"), ({"seed": -1}, "seed must be"), ({"tail": 0.5}, "tail must be a number of at least 1"),
     ({"shortcut": 1.5}, "shortcut must be a number from 0 to 1"), ({"test_shortcut": -1}, "test_shortcut must be"),
-    ({"label": "colour"}, "label must be 'species' or 'realm'"), ({"plans": "x"}, "plans must be"),
-    ({"seed": True}, "seed must be"),
+    ({"label": "colour"}, "label must be one of species, realm"), ({"plans": "x"}, "plans must be"),
+    ({"seed": True}, "seed must be"), ({"tail": 99.0}, "tail must be at most train, 60"), ({"shortcut": float("nan")}, "shortcut must be"),
 ])
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):

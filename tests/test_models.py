@@ -27,7 +27,7 @@ def test_networks_by_hand_take_any_size(name, size):
     assert build_model(name, 5, size=size).eval()(images).shape == (2, 5)
 
 
-def test_s3s_small_network_has_its_published_shapes():
+def test_the_assignments_small_network_has_its_published_shapes():
     model = build_model("small_cnn", 30)
     assert [m.in_features for m in model.modules() if isinstance(m, nn.Linear)] == [2704, 64]
     wider = build_model("small_cnn2", 30)
@@ -52,13 +52,14 @@ def test_plain_network_is_the_residual_one_without_shortcuts():
 
 @pytest.mark.parametrize("name", TORCHVISION)
 def test_torchvision_networks_keep_names_and_lose_in_place_operations(name):
-    model = build_model(name, 7).eval()
-    reference = torchvision.models.get_model(name, weights=None, num_classes=7,
-                                             **({"init_weights": False} if name == "googlenet" else {}))
+    with torch.device("meta"):  # shapes without numbers: some of these networks have more than 100 million
+        model = build_model(name, 7).eval()
+        reference = torchvision.models.get_model(name, weights=None, num_classes=7,
+                                                 **({"init_weights": False} if name == "googlenet" else {}))
     assert set(layer_names(reference)) | {"normalise"} == set(layer_names(model))
     assert not [m for m in model.modules() if getattr(m, "inplace", False)]
     with torch.no_grad():
-        assert model(torch.rand(1, 3, 96, 96)).shape == (1, 7)
+        assert model(torch.rand(1, 3, 96, 96, device="meta")).shape == (1, 7)
 
 
 def test_normalisation_is_the_first_layer():

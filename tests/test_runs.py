@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from cnnviz_utils import cli
 from cnnviz_utils.base import paths
+from cnnviz_utils.base.declared import declared
 from cnnviz_utils.base.settings import UsageError, convert
 from cnnviz_utils.course import lessons
-from cnnviz_utils.course import run as runs
 from cnnviz_utils.course.lessons import parse_parameters
 from cnnviz_utils.course.records import RECORD, Claim, plain, record
 from cnnviz_utils.course.together import memory_gb, share_out
@@ -90,8 +90,9 @@ def test_a_profile_sets_parameters_and_its_broken_claims_are_told_not_fatal(cour
 @pytest.mark.parametrize(("words", "message"), [
     (["3"], "no lesson is called '3'"), (["frist"], "did you mean '01_first'"), (["s"], "could be"),
     (["--profile", "quik"], "did you mean 'quick'"), (["-p", "m=1"], "no chosen lesson has a parameter 'm'"),
-    (["-p", "n=2.5"], "'n' is int, not '2.5'"), (["-p", "n=many"], "'n' is int, not 'many'"), (["-p", "flag=1"], "'flag' is bool"),
-    (["-p", "sizes=3"], "'sizes' is list"),
+    (["-p", "n=2.5"], "'n' must be a whole number, not '2.5'"), (["-p", "n=many"], "'n' must be a whole number, not 'many'"), (["-p", "flag=1"], "'flag' must be true or false"),
+    (["-p", "sizes=3"], "'sizes' must be a list"), (["\u00b2"], "no lesson is called"), (["-p", "lr=-1"], "'lr' must be a number above 0"),
+    (["-p", "lr=1e999"], "'lr' must be a number"),
 ])
 def test_what_does_not_exist_is_refused_before_anything_runs(course, words, message):
     code, output = course("run", *words)
@@ -177,21 +178,36 @@ def started(*words: str) -> subprocess.Popen:
                             start_new_session=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_what_runs_and_keeps_what_is_finished(course, asked):
-    """The command as a person, or a system, starts and stops it; the lesson that waits forever is not left running."""
+def test_a_request_to_end_stops_what_runs_and_keeps_what_is_finished(course):
+    """The command as a system starts and stops it; the lesson that waits forever is not left running. SIGTERM raises
+    what Ctrl-C does (the next test), so one of the two shows what happens then."""
     lesson_file(course.folder, "02_second", PID, "time.sleep(300)")
     script = ("import pathlib, sys\nfrom cnnviz_utils import cli\nfrom cnnviz_utils.base import paths\nfrom cnnviz_utils.course import lessons\n"
               f"paths.course_root = lessons.course_root = lambda: pathlib.Path({str(course.folder)!r})\ncli.main()")
     out = course.folder / "out"
     command = started("-c", script, "run", "--jobs", "2", "--out", str(out))
     wait_for(lambda: (out / "01_first.html").exists() and (course.folder / "notebooks" / "pid").exists())
-    command.send_signal(asked)
+    command.send_signal(signal.SIGTERM)
     output = command.communicate(timeout=180)[0]
     assert command.returncode == 130 and "interrupted; what was finished is kept" in output and "Traceback" not in output
     assert (out / "index.html").exists() and not list(out.glob("*.failed.ipynb")) and not list(out.glob(".run-*"))
     kernel = int((course.folder / "notebooks" / "pid").read_text())
     wait_for(lambda: ended(kernel))
+
+
+def test_sigterm_and_sighup_raise_what_ctrl_c_raises(monkeypatch):
+    usual = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    monkeypatch.setattr(cli.sys, "argv", ["cnnviz", "run", "nothing"])
+    try:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as under nohup
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def test_ctrl_c_while_it_is_still_importing_ends_without_a_traceback(course):
@@ -212,29 +228,6 @@ def test_a_kernel_does_not_outlive_the_process_that_runs_the_lesson(course):
     code, output = course("run", "1")
     assert code == 3 and "ended without a word" in output
     wait_for(lambda: ended(int((course.folder / "notebooks" / "pid").read_text())))
-
-
-@pytest.mark.skipif(not runs.can_fork(), reason="kernels are forked on Linux without a GPU")
-@pytest.mark.parametrize("forked", [True, False])
-def test_a_forked_kernel_has_torch_imported_and_works_like_one_that_was_started(course, monkeypatch, forked):
-    """Each in its own folder, with its own `__main__`, and computing with threads, which do not survive a fork."""
-    monkeypatch.setattr(runs, "can_fork", lambda: forked)
-    lesson_file(course.folder, "01_first", "import sys\nprint('torch' in sys.modules, __name__, sys.modules['__main__'].n)",
-                "import torch\nfrom pathlib import Path\nx = torch.arange(1e6).view(1000, 1000)\n"
-                "print(Path.cwd().name, float((x @ x / 1e15).sum().round()))", "%matplotlib inline\nimport matplotlib\n"
-                "print(matplotlib.get_backend())")
-    assert course("run", "1", "-p", "n=4")[0] == 0
-    cells = nbformat.read(course.folder / "out" / "01_first.ipynb", 4).cells
-    numbers = torch.arange(1e6).view(1000, 1000)
-    assert [cell.outputs[0].text.strip() for cell in cells[-3:]] == [
-        f"{forked} __main__ 4", f"notebooks {float((numbers @ numbers / 1e15).sum().round())}", "inline"]
-
-
-@pytest.mark.skipif(not runs.can_fork(), reason="kernels are forked on Linux without a GPU")
-def test_what_a_lesson_left_for_the_end_is_done(course):
-    lesson_file(course.folder, "01_first", "import atexit, pathlib\natexit.register(pathlib.Path('done').touch)")
-    assert course("run", "1")[0] == 0
-    wait_for((course.folder / "notebooks" / "done").exists)
 
 
 def ended(process: int) -> bool:
@@ -294,6 +287,68 @@ def test_copy_never_overwrites(course, tmp_path):
 def test_values_take_the_declared_type(text, kind, expected):
     value = convert(text, kind, "lesson: parameter 'p'")
     assert value == expected and type(value) is type(expected)
+
+
+@pytest.mark.parametrize(("text", "kind"), [("['a', 3]", "list[int]"), ("1", "bool"), ("nan", "float"), ("inf", "float"), ("2.0", "int"),
+                                            ("1", "__import__('os')"), ("1", "int.real"), ([1.5], "list[int]")])
+def test_values_that_do_not_fit_are_refused(text, kind):
+    with pytest.raises(UsageError, match="lesson: parameter 'p'"):
+        convert(text, kind, "lesson: parameter 'p'")
+
+
+@pytest.mark.parametrize(("content", "message"), [
+    (b"all: [1", "odd.yaml is no YAML"), (b"all: !!python/name:os.system", "odd.yaml is no YAML"), (b"[1]", "must be a mapping"),
+    (b"5", "must be a mapping"), (b"description: caf\xe9", "no text in UTF-8"), (b"1: a\nall: {}", "1 is no text"), (b"all: [1]", "all must be a mapping"),
+    (b"lessons: {01_first: [1]}", "01_first must be a mapping"), (b"lessons: 5", "lessons must be a mapping"), (b"al: {}", "did you mean 'all'"),
+    (b"all: {lr: .nan}", "'lr' must be a number"),
+])
+def test_a_profile_that_is_none_is_one_sentence(course, content, message):
+    (course.folder / "profiles" / "odd.yaml").write_bytes(content)
+    code, output = course("run", "--profile", "odd")
+    assert code == 2 and message in output and "Traceback" not in output
+
+
+@pytest.mark.parametrize("name", ["epochs", "pool_epochs", "seed", "size", "few", "rows_share", "device", "data", "amp"])
+def test_a_lessons_parameters_are_those_that_training_has(name):
+    """-1, NaN and a word are none of theirs, whatever the notebook says of its type."""
+    for value in (-1, float("nan"), "nonsense"):
+        with pytest.raises(UsageError, match=f"'{name}' must be"):
+            lessons.value_for(lessons.Parameter(name, "int | float | str", 1, ""), value, "01_first")
+
+
+def test_every_number_of_the_courses_lessons_is_declared():
+    for lesson in lessons.all_lessons().values():
+        for p in lesson.parameters.values():
+            assert declared(p.name) or p.kind == "str", f"{lesson.name}: {p.name}"
+            assert lessons.value_for(p, p.value, lesson.name) == p.value
+
+
+def test_folders_are_looked_for_from_where_the_user_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pets").mkdir()
+    found = lessons.all_lessons()
+    first = [found["01_data_splits"]]
+    assert lessons.plan(first, "quick", {"root": "pets"}, found)["01_data_splits"]["root"] == str(tmp_path / "pets")
+    for given, message in (({"root": "cats"}, "'root': .*cats is not there"), ({"size": 16}, "'size' must be .* from 32 to 224"),
+                           ({"data": "menagery"}, "did you mean 'menagerie'")):
+        with pytest.raises(UsageError, match=message):
+            lessons.plan(first, "quick", given, found)
+
+
+def test_a_claim_that_rests_on_nan_does_not_hold():
+    nan = float("nan")
+    assert [Claim("x", text, holds).holds for text, holds in (
+        ("1 %", nan), ("nan% of 5", True), (f"{nan:.2f}", True), ("NaN", True), ("banana", True), ("1 %", 1), ("", 0))] == [
+        False, False, False, False, True, True, False]
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_an_out_that_is_a_file_is_refused_before_anything_runs(course, out, monkeypatch, capsys):
+    (course.folder / "file").touch()
+    monkeypatch.setattr(cli.sys, "argv", ["cnnviz", "run", "1", "--out", str(course.folder / out)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2 and "cannot be written" in capsys.readouterr().err
 
 
 def test_a_parameters_cell_holds_annotated_literals_only():

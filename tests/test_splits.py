@@ -91,3 +91,21 @@ def test_mirrored_and_brightened_copies_are_found_and_others_are_not():
                       labels=torch.cat([sets.train.labels, sets.test.labels[:10]]))
     start = len(sets.train)
     assert splits.near_duplicates(spoiled, sets.test) == [(start + i, i) for i in range(10)]
+
+
+@pytest.mark.parametrize("shares", [(0.6, 0.2, 0.2), (0.1, 0.9), (0.2,) * 5])
+def test_every_class_is_learned_from(shares):
+    labels = np.repeat(np.arange(12), [1, 1, 1, 2, 2, 3, 1, 4, 1, 1, 9, 1])
+    for seed in range(20):
+        train = splits.stratified_split(labels, shares, seed)[0]
+        assert set(labels[train]) == set(labels)
+
+
+def test_a_copy_inside_one_set_is_not_lost():
+    data = coloured_squares(60)
+    twice = data.subset([*range(60), 3, 3])
+    for sets in ({"train": twice.subset(range(30)), "test": twice.subset(range(30, 62))}, {"train": twice}):
+        lost = splits.audit(sets, whole=62, threshold=0.9999).lost
+        assert lost == (0 if len(sets) == 1 else 1)  # in two sets it stands for one
+    named = replace(twice, paths=tuple(map(str, range(62))))
+    assert splits.audit({"train": named.subset(range(30)), "test": named.subset(range(30, 62))}, whole=62).lost == 0

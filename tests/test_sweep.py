@@ -16,15 +16,16 @@ from safetensors.torch import save_file
 from cnnviz_utils import cli
 from cnnviz_utils.base import paths
 from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.cli.words import repeat_options
 from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.sweep import plan, row, run
-from cnnviz_utils.cli.words import repeat_options
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.page import page
 from cnnviz_utils.sweep.plan import read_sweep
 from cnnviz_utils.sweep.report import order_of, provenances
 from cnnviz_utils.sweep.run import run_sweep
+from cnnviz_utils.training.optimiser import parameter_groups
 
 TABLE = {
     "title": "Squares & <circles>", "about": "First.\n\n\nSecond.", "data": {"name": "folder", "size": 16},
@@ -138,30 +139,58 @@ def test_a_table_is_read_with_its_defaults(table):
     ({}, {"titel": "x"}, "there is no 'titel', did you mean 'title'"),
     ({"data": {"name": "caltech11"}}, {}, "no data set is called 'caltech11', did you mean 'caltech101'"),
     ({"data": {"sise": 64}}, {}, "there is no 'sise', did you mean 'size'"),
-    ({"data": {"size": "big"}}, {}, "'size' is int, not 'big'"),
+    ({"data": {"size": "big"}}, {}, "'size' must be a whole number from 8 to 1,024, not 'big'"),
     ({1: {"lrr": 0.1}}, {}, "row 'slow': there is no 'lrr', did you mean 'lr'"),
-    ({1: {"epochs": 2.5}}, {}, "row 'slow': parameter 'epochs' is int, not 2.5"),
+    ({1: {"epochs": 2.5}}, {}, "row 'slow': parameter 'epochs' must be a whole number from 1 to 100,000, not 2.5"),
     ({1: {"seed": 1}}, {}, "row 'slow': there is no 'seed'"),
     ({1: {"name": "Fast!"}}, {}, "two rows called 'Fast!'"),
     ({1: {"published": {"tset": 0.5}}}, {}, "there is no 'tset', did you mean 'test'"),
-    ({1: {"published": {"test": "0.5"}}}, {}, "a published value is a number or null, not '0.5'"),
+    ({1: {"published": {"test": "0.5"}}}, {}, "the published test must be a number, or nothing, not '0.5'"),
     ({1: {"first": {"model": "small_cnn"}}}, {}, "there is no 'model'"),
     ({}, {"rows": [{"lr": 0.1}]}, "every row is a mapping with a name"),
     ({}, {"base": {"lr": 0.1}}, "neither the row nor the base says which model"),
     ({}, {"seeds": [0, 0]}, "seeds are different whole numbers"),
-    ({}, {"seeds": [-1]}, "seeds are different whole numbers"),
+    ({}, {"seeds": [-1]}, "seeds are different whole numbers"), ({}, {"seeds": [[1]]}, "seeds are different"),
+    ({1: {"epochs": -5}}, {}, "'epochs' must be a whole number from 1"), ({1: {"clip": 0}}, {}, "'clip' must be a number above 0"),
+    ({1: {"lrs": {"head": -1}}}, {}, "'lrs' must be .* a rate of at least 0"), ({1: {"gamma": -1}}, {}, "'gamma' must be a number above 0"),
+    ({1: {"lr": math.inf}}, {}, "'lr' must be a number above 0, not inf"), ({1: {"lr": math.nan}}, {}, "'lr' must be"),
+    ({1: {"published": {"test": math.nan}}}, {}, "the published test must be a number"),
+    ({1: {"published": [1]}}, {}, "published must be a mapping"), ({1: {"augment": {"flip": "x"}}}, {}, "flip must be a number from 0 to 1"),
+    ({1: {"augment": [1]}}, {}, "'augment' must be a mapping"), ({1: {"freeze": [1]}}, {}, "'freeze' must be a list, each entry of it a text"),
+    ({1: {"name": "n" * 300}}, {}, "at most 120 letters, not 300"), ({}, {"base": [1]}, "base must be a mapping"),
+    ({}, {"rows": {"a": 1}}, "rows must be a list"), ({1: {"first": {"epochs": 0}}}, {}, "row 'slow', first: parameter 'epochs'"),
+    ({"data": {"valid": math.nan}}, {}, "'valid' must be a number above 0 and below 1"), ({"data": {"size": 2.5}}, {}, "'size' must be"),
 ])
 def test_what_does_not_belong_in_a_table_is_refused(table, changes, keys, message):
     with pytest.raises(UsageError, match=message):
         read_sweep(table(changes, **keys))
 
 
+@pytest.mark.parametrize(("content", "message"), [
+    (b"title: caf\xe9", "no text in UTF-8"), (b"title: !!python/object:os.system x", "no YAML that can be used"), (b"5", "must be a mapping"),
+    (b"- 1", "must be a mapping"), (b"1: a\ntitle: b", "1 is no text"), (b"title: a\ntitle: b", "'title' stands twice"), (b"", "has no 'title'"),
+    (b"title: a\ndata: [1]\nbase: {a: 1}\nrows: [1]", "data must be a mapping"), (b"title: \x00", "no YAML"),
+])
+def test_a_file_that_is_no_table_is_one_sentence(tmp_path, content, message):
+    (tmp_path / "x.yaml").write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_sweep(tmp_path / "x.yaml")
+
+
+def test_names_in_lrs_mean_in_a_table_what_they_mean_in_training(table):
+    """A part, something in it, or one parameter: whatever `parameter_groups` takes."""
+    for part in ("head", "stage1.0", "head.weight"):
+        settings = check(read_sweep(table({1: {"lrs": {part: 0.5}}}))).rows[1].settings
+        groups = parameter_groups(build_model("small_resnet", 3, size=16), plan.training_config(settings))
+        assert 0.5 in [group["lr"] for group in groups]
+
+
 def test_what_is_no_table_is_refused(tmp_path):
     (tmp_path / "x.yaml").write_text("title: [\nrows")
-    with pytest.raises(UsageError, match="x.yaml is no YAML: see line 2"):
+    with pytest.raises(UsageError, match="x.yaml is no YAML that can be used: see line 2"):
         read_sweep(tmp_path / "x.yaml")
     (tmp_path / "y.yaml").write_text("just words")
-    with pytest.raises(UsageError, match="y.yaml has no 'title'"):
+    with pytest.raises(UsageError, match=r"y.yaml must be a mapping"):
         read_sweep(tmp_path / "y.yaml")
     with pytest.raises(UsageError, match="did you mean 'caltech101_assignment'"):
         read_sweep("caltech101_asignment")
@@ -169,15 +198,15 @@ def test_what_is_no_table_is_refused(tmp_path):
 
 @pytest.mark.parametrize(("settings", "message"), [
     ({"model": "small_rasnet"}, "row 'slow': no network is called 'small_rasnet', did you mean 'small_resnet'"),
-    ({"model": "alexnet"}, "row 'slow': alexnet does not work on images of 16 pixels"),
+    ({"model": "alexnet"}, "row 'slow': alexnet cannot take images of 16 x 16 px"),
     ({"freeze": ["stage9"]}, "row 'slow': ResNet has no part 'stage9'"),
     ({"freeze": ["stem", "stage1", "stage2", "stage3", "head"]}, "row 'slow': freeze leaves nothing that learns"),
     ({"first": {"freeze": ["tail"]}}, "row 'slow': ResNet has no part 'tail'"),
-    ({"lrs": {"haed": 0.1}}, "row 'slow': lrs: small_resnet has no part 'haed', did you mean 'head'"),
-    ({"augment": {"flipp": 0.5}}, "row 'slow': augment: there is no 'flipp', did you mean 'flip'"),
-    ({"augment": {"flip": 5}}, "row 'slow': flip must lie between 0 and 1"),
-    ({"epochs": 0}, "row 'slow': epochs must be above 0"),
-    ({"schedule": "stepp"}, "row 'slow': schedule must be one of"),
+    ({"lrs": {"haed": 0.1}}, "row 'slow': lrs: this network has no part 'haed', did you mean 'head'"),
+    ({"augment": {"flipp": 0.5}}, "row 'slow': parameter 'augment': its settings: there is no 'flipp', did you mean 'flip'"),
+    ({"augment": {"flip": 5}}, "'augment': flip must be a number from 0 to 1, not 5"),
+    ({"epochs": 0}, "row 'slow': parameter 'epochs' must be a whole number from 1"),
+    ({"schedule": "stepp"}, "row 'slow': parameter 'schedule' must be one of"),
     ({"weights": "tinyimagenet3"}, "row 'slow': no weights are called 'tinyimagenet3' and no file is, did you mean 'tinyimagenet30'"),
     ({"weights": "caltech101"}, "no weights are called 'caltech101'"),  # a data set, but no source of weights
 ])
@@ -229,8 +258,8 @@ def test_another_data_set_keeps_the_settings_it_knows():
 
 
 @pytest.mark.parametrize(("given", "message"), [
-    ({"lrr": 1}, "there is no 'lrr', did you mean 'lr'"), ({"lr": "fast"}, "'lr' is float, not 'fast'"),
-    ({"epochs_share": 0}, "epochs_share lies above 0"), ({"epochs_share": 1.5}, "and at most at 1"),
+    ({"lrr": 1}, "there is no 'lrr', did you mean 'lr'"), ({"lr": "fast"}, "'lr' must be a number above 0, not 'fast'"),
+    ({"epochs_share": 0}, "epochs_share' must be a number above 0"), ({"epochs_share": 1.5}, "and at most 1, not 1.5"),
     ({"seed": 1}, "not a setting but --seeds"), ({"fist:lr": 1}, "no row is called 'fist', did you mean 'fast'"),
     ({"fast:size": 32}, "row 'fast': there is no 'size'"), ({"data": "folders"}, "did you mean 'folder'"),
 ])
@@ -449,15 +478,16 @@ def test_the_page_stands_alone_and_escapes(table, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "train_row", fake)
     text = run_sweep(table(), tmp_path / "out", device="cpu").page.read_text()
     assert "Squares &amp; &lt;circles&gt;" in text and "<circles>" not in text
-    assert "<script" not in text and "http" not in text and "src=" not in text and "<p>Second.</p>" in text
-    assert 'role="img"' in text and "fast: published 0.250, here 0.500" in text
+    assert "<script" not in text and "http" not in text and "<p>Second.</p>" in text
+    assert text.count("src=") == text.count('src="data:image/png;base64,') == 1
+    assert "fast: published 0.250, here 0.500" in text
 
 
 def test_a_table_of_nothing_published_has_our_columns_only(table, tmp_path, monkeypatch):
     monkeypatch.setattr(run, "train_row", fake)
     plain = table({0: {"published": {}}, 1: {"published": {}}})
     text = run_sweep(plain, tmp_path / "out", device="cpu").page.read_text()
-    assert "published" not in text.lower() and "difference" not in text and "0.5000" in text and "<svg" in text
+    assert "published" not in text.lower() and "difference" not in text and "0.5000" in text and "<img" in text
 
 
 def test_where_runs_are_from_is_told_once():
@@ -484,7 +514,7 @@ def test_a_page_without_any_run_or_published_value_is_still_one(table, tmp_path,
     monkeypatch.setattr(run, "train_row", lambda *rest: {}["missing"])
     outcome = run_sweep(table({0: {"published": {}}, 1: {"published": {}}}), tmp_path / "out", device="cpu")
     assert len(outcome.failed) == 3 and "KeyError" in outcome.page.read_text()
-    assert "<svg" not in page(summary_of(outcome))
+    assert "<img" not in page(summary_of(outcome))
 
 
 # the command

@@ -3,16 +3,20 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from conftest import coloured_squares
 from torch import nn
 
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.freezing import freeze
 from cnnviz_utils.models.networks import ResNet
-from cnnviz_utils.training import store
+from cnnviz_utils.training import loop, store
+from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import fit
 from cnnviz_utils.training.lr_finder import find_lr
@@ -251,3 +255,67 @@ def test_training_code_is_part_of_the_key(squares, monkeypatch):
     base = run_key(net(), squares, squares, QUICK)
     monkeypatch.setattr(store.inspect, "getsource", lambda module: "other code")
     assert run_key(net(), squares, squares, QUICK) != base
+
+
+# ---------------------------------------------------------------- refused before anything is trained
+
+@pytest.mark.parametrize(("field", "value"), [
+    ("clip", -1.0), ("clip", 0.0), ("gamma", -0.1), ("lr", math.nan), ("lr", math.inf), ("epochs", 2.5), ("epochs", True), ("seed", 2**70),
+    ("seed", -1), ("batch_size", 0), ("lrs", (("0", -1.0),)), ("lrs", (("0", 1.0), ("0", 2.0))), ("augment", {"flip": "x"}), ("augment", {"flipp": 1}),
+    ("weight_decay", math.nan), ("label_smoothing", 1.0), ("step_size", 0)])
+def test_values_that_are_none_are_refused_by_name(field, value):
+    with pytest.raises(UsageError, match=field):
+        TrainConfig(**{field: value})
+
+
+def test_settings_take_numpys_numbers_and_mappings():
+    config = TrainConfig(lr=np.float64(1), epochs=np.int64(3), lrs={"head": 1}, augment={"flip": 0.5})
+    assert config == TrainConfig(lr=1.0, epochs=3, lrs=(("head", 1.0),), augment=Augment(flip=0.5))
+    assert type(config.lr) is float and type(config.epochs) is int
+    assert "batch_size: images a step; a whole number from 1" in TrainConfig.__doc__
+
+
+def test_what_cannot_be_trained_is_refused_in_a_sentence(squares):
+    empty, larger = squares.subset([]), coloured_squares(12, size=24)
+    broken = net()
+    broken[0].weight.data.fill_(math.nan)
+    for model, train, valid, device, message in (
+            (net(), empty, squares, "cpu", "the train set has no images"), (net(), squares, empty, "cpu", "the valid set has no images"),
+            (net(), squares, larger, "cpu", "load both at one size"), (broken, squares, squares, "cpu", "0.weight are not finite"),
+            (net(), squares, squares, "tpu", "device must be a text such as auto, cpu"),
+            (nn.Sequential(nn.Flatten(), nn.Linear(768, 2)), squares, squares, "cpu", "build it with 3 classes")):
+        with pytest.raises(UsageError, match=message):
+            fit(model, train, valid, QUICK, device)
+
+
+def test_changed_images_do_not_let_nan_through(squares):
+    with pytest.raises(FloatingPointError, match="became NaN or infinite"):
+        fit(net(), squares, squares, replace(QUICK, lr=1e30), "cpu", change=Change(noise=0.1))
+
+
+@pytest.mark.parametrize("change", [None, Change(eps=0.5)])
+def test_made_or_found_every_module_keeps_its_mode(squares, tmp_path, change):
+    for _ in range(2):
+        model = net().train()
+        model[1].eval()
+        fit_or_load(model, squares, squares, replace(QUICK, epochs=1), "cpu", tmp_path, change=change)
+        assert model.training and not model[1].training and all(p.grad is None for p in model.parameters())
+
+
+@pytest.mark.parametrize("change", [None, Change(noise=0.1)])
+def test_one_cycle_falls_to_the_end_when_the_last_batch_is_left_out(squares, change, monkeypatch):
+    rates, set_lr = [], loop.Stepper.set_lr
+    monkeypatch.setattr(loop.Stepper, "set_lr", lambda self, factor: (rates.append(factor), set_lr(self, factor))[1])
+    config = TrainConfig(lr=0.01, epochs=4, batch_size=36, drop_last=True)
+    fit(net(), squares, squares, config, "cpu", change=change)  # 96 images: two full batches
+    assert rates == [lr_factor(config, step, 2) for step in range(8)]
+    peak = rates.index(max(rates))
+    assert rates[peak:] == sorted(rates[peak:], reverse=True) and peak == 2
+
+
+def test_the_same_pictures_under_other_labels_are_another_run(squares):
+    other = replace(squares, labels=squares.labels.flip(0))
+    renamed = replace(squares, classes=("x", "y", "z"))
+    darker = replace(squares, images=squares.images // 2)
+    keys = {run_key(net(), data, squares, QUICK) for data in (squares, other, renamed, darker, squares.subset(range(95)))}
+    assert len(keys) == 5 and run_key(net(), squares.subset(range(96)), squares, QUICK) in keys

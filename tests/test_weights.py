@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.models.build import build_model
-from cnnviz_utils.models.networks import draw_as_he
+from cnnviz_utils.models.networks import he_initialise
 from cnnviz_utils.models.weights import load_weights, read_weights
 
 X = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
@@ -34,7 +34,7 @@ def drawn(name: str, **options):
     """torchvision's network with statistics that are not those of a new BatchNorm."""
     torch.manual_seed(0)
     model = torchvision.models.get_model(name, weights=None, **options)
-    draw_as_he(model)   # or the last layers would not see the image
+    he_initialise(model)   # or the last layers would not see the image
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.1, 0.1)

@@ -16,27 +16,6 @@ explore(shade, level=(0, 8), green=[True, False], examples=[{"level": 2}, {"leve
 """
 
 
-def outputs(live: bool):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CODE)])
-    client = NotebookClient(notebook, kernel_name="python3", timeout=120)
-    with client.setup_kernel():
-        client.kc.allow_stdin = live  # what JupyterLab says of itself, and headless runs do not
-        client.execute_cell(notebook.cells[0], 0)
-    return notebook.cells[0].outputs
-
-
-def test_nobody_there_gives_small_multiples_without_widgets():
-    [output] = [o for o in outputs(live=False) if o.output_type == "display_data"]
-    assert set(output.data) == {"image/png", "text/plain"}
-    alt = output.metadata["image/png"]["alt"]
-    assert "level 2 green True" in alt and "level 8 green False" in alt
-
-
-def test_someone_there_gets_sliders_with_a_picture_to_fall_back_on():
-    [output] = [o for o in outputs(live=True) if o.output_type == "display_data"]
-    assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(output.data)
-
-
 MOVE = """
 import gc, ipywidgets
 [slider] = [w for w in gc.get_objects() if isinstance(w, ipywidgets.IntSlider)]
@@ -44,21 +23,45 @@ slider.value = 5
 """
 
 
-def test_the_sliders_start_at_the_first_example_and_draw_a_picture_each_time_they_move():
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (CODE, MOVE)])
-    client = NotebookClient(notebook, kernel_name="python3", timeout=120)
+@pytest.fixture(scope="module")
+def seen():
+    """What one kernel shows: "still" to a headless run, "live" to a person, and inside the widget before and after the
+    slider moves. One kernel for all, because starting one takes seconds."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (CODE, CODE, MOVE)])
+    client, result = NotebookClient(notebook, kernel_name="python3", timeout=120), {}
 
-    def shown():
+    def inside():
         """The alt texts of the pictures inside the widget's output area."""
         [area] = [state for state in client.widget_state.values() if state["_model_name"] == "OutputModel"]
         return [output["metadata"]["image/png"]["alt"] for output in area["outputs"]]
 
     with client.setup_kernel():
-        client.kc.allow_stdin = True
+        client.kc.allow_stdin = False  # what headless runs say of themselves; JupyterLab says True
         client.execute_cell(notebook.cells[0], 0)
-        assert shown() == ["level 2 green True"]
+        assert not client.widget_state
+        client.kc.allow_stdin = True
         client.execute_cell(notebook.cells[1], 1)
-        assert shown() == ["level 5 green True"]
+        result["before"] = inside()
+        client.execute_cell(notebook.cells[2], 2)
+        result["after"] = inside()
+    for name, cell in zip(("still", "live"), notebook.cells, strict=False):
+        [result[name]] = [output for output in cell.outputs if output.output_type == "display_data"]
+    return result
+
+
+def test_nobody_there_gives_small_multiples_without_widgets(seen):
+    assert set(seen["still"].data) == {"image/png", "text/plain"}
+    alt = seen["still"].metadata["image/png"]["alt"]
+    assert "level 2 green True" in alt and "level 8 green False" in alt
+
+
+def test_someone_there_gets_sliders_with_a_picture_to_fall_back_on(seen):
+    assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(seen["live"].data)
+
+
+def test_the_sliders_start_at_the_first_example_and_draw_a_picture_each_time_they_move(seen):
+    assert seen["before"] == ["level 2 green True"]
+    assert seen["after"] == ["level 5 green True"]
 
 
 @pytest.mark.parametrize(("control", "expected"), [

@@ -82,8 +82,12 @@ def pytorch_grad_cam(model: nn.Module, layer: str, *, raw: bool = False) -> Expl
 
 
 METHODS = {
-    "forward pass": forward_pass, "ours": ours, "ours, fast copy": ours_fast, "Captum": captum,
-    "torch-cam": torch_cam, "pytorch-grad-cam": pytorch_grad_cam,
+    "forward pass": forward_pass,
+    "ours": ours,
+    "ours, fast copy": ours_fast,
+    "Captum": captum,
+    "torch-cam": torch_cam,
+    "pytorch-grad-cam": pytorch_grad_cam,
 }  # fmt: skip
 PACKAGES = {"Captum": "captum", "torch-cam": "torchcam", "pytorch-grad-cam": "grad-cam"}
 

@@ -14,12 +14,18 @@ from torchvision.models.resnet import BasicBlock
 from cnnviz_utils.base.hooks import get_layer
 
 CASES = [
-    ("resnet18", "layer4", ""), ("resnet18", "layer3", ""), ("resnet18", "layer1", ""),
-    ("resnet18", "layer4.1.relu", "used twice"), ("resnet18", "layer4.1.bn2", "+= and ReLU in place"),
-    ("resnet18", "layer4.1.bn1", "ReLU in place"), ("alexnet", "features.10", "ReLU in place"),
-    ("vgg11", "features.18", "ReLU in place"), ("densenet121", "features", "F.relu in place"),
-    ("resnet18", "layer4", "frozen"), ("resnet18", "layer4", "under no_grad"),
-]  # fmt: skip
+    ("resnet18", "layer4", ""),
+    ("resnet18", "layer3", ""),
+    ("resnet18", "layer1", ""),
+    ("resnet18", "layer4.1.relu", "used twice"),
+    ("resnet18", "layer4.1.bn2", "+= and ReLU in place"),
+    ("resnet18", "layer4.1.bn1", "ReLU in place"),
+    ("alexnet", "features.10", "ReLU in place"),
+    ("vgg11", "features.18", "ReLU in place"),
+    ("densenet121", "features", "F.relu in place"),
+    ("resnet18", "layer4", "frozen"),
+    ("resnet18", "layer4", "under no_grad"),
+]
 
 
 def out_of_place(model: nn.Module) -> nn.Module:

@@ -1,5 +1,5 @@
-"""What every room stands on: files, paths, devices, settings, and looking into a
-network without a trace."""
+"""What all other rooms use: files, paths, devices, settings, and hooks that look into a
+network and are removed again."""
 
 import lazy_loader
 

@@ -5,12 +5,24 @@ from collections.abc import Callable, Mapping
 
 import torch
 
+from cnnviz_utils.base.declared import Device
+from cnnviz_utils.base.settings import UsageError, fitting
+
 
 def pick_device(device: str | torch.device = "auto") -> torch.device:
-    """ "auto" is the GPU if there is one, else the CPU."""
+    """ "auto" is the GPU if there is one, else the CPU. Raises UsageError for a device
+    that is not here."""
+    if isinstance(device, torch.device):
+        return device
+    fitting(device, Device, "device")
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)
+    found = torch.device(device)
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"there is no GPU {found.index or 0} here: say cpu, or auto")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("there is no Apple GPU here: say cpu, or auto")
+    return found
 
 
 def shortest_seconds(

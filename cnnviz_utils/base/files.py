@@ -1,25 +1,70 @@
-"""Made once, kept on disk, never half written, never read when damaged."""
+"""Results that are made once and kept on disk. They are never left half written, and
+never read when damaged."""
 
+import errno
 import json
 import os
 import shutil
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
+
+from cnnviz_utils.base.settings import UsageError
 
 Found = TypeVar("Found")
 SUMS = "checksums.json"  # written last, so an entry without it is not finished
+FULL = (errno.ENOSPC, errno.EDQUOT)
+DENIED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
+ABANDONED = 60  # seconds after which what nobody holds is nobody's
+
+
+class StorageError(UsageError, OSError):
+    """Something cannot be written: no space, no permission, a file where a folder
+    belongs. The message is one sentence that names the place."""
+
+
+@contextmanager
+def storing(place: Path) -> Iterator[None]:
+    """Inside, an error that says that `place`, or what is in it, cannot be written
+    becomes a StorageError."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        # numpy tells of a full disk without the system's number
+        full = error.errno in FULL or " requested and " in str(error)
+        ours = str(error.filename or "").startswith(str(place.parent))
+        if full:
+            raise StorageError(
+                f"no space is left to write {place}: free some, or choose another place"
+            ) from error
+        if error.errno in DENIED and ours:
+            raise StorageError(
+                f"{place} cannot be written ({error.strerror}): choose another place"
+            ) from error
+        raise
+
+
+def writable_folder(folder: Path) -> Path:
+    """The folder, made if it is not there. Raises StorageError unless files can be
+    written into it."""
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    return folder
 
 
 def cached(
     folder: Path, make: Callable[[Path], None], read: Callable[[Path], Found]
 ) -> Found:
-    """What `read` finds in `folder`: as it is there, or made first.
+    """The result of `read(folder)`; a folder that is missing or damaged is made first.
 
     `make(path)` writes files into a temporary folder beside it, which is then renamed:
     whoever looks sees all of it or nothing. A checksum of every file is kept with them.
@@ -27,11 +72,11 @@ def cached(
     (whatever it raises), is made again. Of two processes that want the same entry one
     makes it and the other waits.
 
-    Raises OSError where it cannot be written, or not be read back.
+    Raises StorageError where it cannot be written, OSError where not be read back.
     """
     found = _attempt(folder, read)
     if found is None:
-        with locked(folder):
+        with storing(folder), locked(folder):
             found = _attempt(folder, read)  # somebody may have made it while we waited
             if found is None:
                 with written_whole(folder) as work:
@@ -39,7 +84,8 @@ def cached(
                     (work / SUMS).write_text(json.dumps(_checksums(work)))
                 if not _whole(folder):
                     raise OSError(
-                        f"what was written to {folder} cannot be read back: is the disk full or damaged?"
+                        f"what was written to {folder} cannot be read back: "
+                        "is the disk full or damaged?"
                     )
                 return read(folder)
     return found[0]
@@ -82,14 +128,15 @@ def _crc32(file: Path) -> int:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time makes `folder`. The lock is a file beside it, and is freed
-    when its holder ends, however.
+    """Let one process at a time make `folder`. The lock is a file beside it; the system
+    frees it when the process that holds it ends, even if it is killed.
 
-    What an earlier holder left unfinished when it was killed is removed.
+    What a killed process left unfinished is removed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     lock = folder.with_name(f".{folder.name}.lock")
-    with FileLock(lock):
+    # whoever shares the folder may lock it, too
+    with FileLock(lock, mode=0o666):
         for stale in folder.parent.glob(f".{folder.name}.*"):
             if stale != lock:
                 shutil.rmtree(stale, ignore_errors=True)
@@ -98,13 +145,13 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def written_whole(folder: Path) -> Iterator[Path]:
-    """An empty folder to write into. It takes `folder`'s name, and its place, at the
-    end; after an error it is gone."""
+    """An empty folder to write into. At the end it replaces `folder`; after an error it
+    is removed."""
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         yield work
         # mkdtemp's folders are private, a cache may be shared
-        work.chmod(0o777 & ~_umask())
+        _share(work)
         if folder.is_dir() and not folder.is_symlink():
             shutil.rmtree(folder)
         else:
@@ -114,19 +161,61 @@ def written_whole(folder: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _umask() -> int:
+def _share(path: Path) -> None:
+    """Give a folder or file that `tempfile` made the mode that any other has."""
     mask = os.umask(0)
     os.umask(mask)
-    return mask
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def write_whole(path: Path, text: str) -> None:
     """A text file that is either all there or as it was before; folders are made as
-    needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    needed. Raises StorageError where it cannot be written."""
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for stale in path.parent.glob(f".{path.name}.*.part"):
+            if _age(stale) > ABANDONED:
+                stale.unlink(missing_ok=True)
+        handle, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            _share(temporary)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def work_folder(prefix: str, where: Path) -> Iterator[Path]:
+    """An empty folder in `where` to work in, which is gone at the end. Those with the
+    same prefix that were left there when somebody was killed are removed."""
+    for other in where.glob(f"{prefix}*"):
+        _remove_if_abandoned(other)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
     try:
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
+        with FileLock(folder / ".held"):
+            yield folder
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    """A work folder that nobody holds. One without its lock may just be beginning."""
+    try:
+        if (folder / ".held").exists():
+            with FileLock(folder / ".held", timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)
+        elif _age(folder) > ABANDONED:
+            shutil.rmtree(folder, ignore_errors=True)
+    except (Timeout, OSError):
+        pass  # somebody's
+
+
+def _age(path: Path) -> float:
+    """Seconds since something was last written there; 0 if it has just gone."""
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0

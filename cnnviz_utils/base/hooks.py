@@ -1,31 +1,96 @@
-"""Look inside a network and leave no trace: modes, hooks and `.grad` are afterwards as
+"""Look inside a network. Afterwards its modes, hooks and `.grad` are as they were
 before."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
+from typing import Any
 
 from torch import Tensor, nn
 
+from cnnviz_utils.base.settings import nearest
 
-def get_layer(model: nn.Module, name: str) -> nn.Module:
-    """The layer of that name, as in `model.named_modules()`.
 
-    Raises:
-        KeyError: no such layer; the message lists the names that there are.
+def layer_name(model: nn.Module, layer: str | nn.Module) -> str:
+    """The name of a layer that is given by name or as the module itself. A module that
+    is registered under several names has the first of them.
+
+    Raises: KeyError: no such layer; the message lists the names that there are.
     """
-    layers = dict(model.named_modules())
-    if name not in layers or not name:
-        known = ", ".join(n for n in layers if n)
+    names = [
+        (name, module)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if name
+    ]
+    if isinstance(layer, nn.Module):
+        for name, module in names:
+            if module is layer:
+                return name
+        wrong = "the whole network" if layer is model else "a module of another network"
         raise KeyError(
-            f"{type(model).__name__} has no layer {name!r}; its layers: {known}"
+            f"layer is {wrong}, a {type(layer).__name__}, not a layer inside this "
+            f"{type(model).__name__}"
         )
-    return layers[name]
+    if layer not in dict(names):
+        known = nearest(layer, [name for name, _ in names])
+        raise KeyError(f"{type(model).__name__} has no layer {layer!r}{known}")
+    return layer
+
+
+def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
+    """The layer of that name, any name of it in `model.named_modules`. A module of the
+    network is its own answer.
+
+    Raises: KeyError: no such layer; the message lists the names that there are.
+    """
+    return model.get_submodule(layer_name(model, layer))
+
+
+def tensors_in(output: object) -> dict[object, Tensor]:
+    """The tensors that a module gave: itself (under None), or those in a tuple, list or
+    dict, by their place in it."""
+    if isinstance(output, Tensor):
+        return {None: output}
+    if isinstance(output, Mapping):
+        items = output.items()
+    else:
+        items = enumerate(output) if isinstance(output, list | tuple) else ()
+    return {key: value for key, value in items if isinstance(value, Tensor)}
+
+
+def one_tensor(output: object, layer: str) -> tuple[object, Tensor]:
+    """The one tensor of a layer's output and its place in it.
+
+    Raises: ValueError: there are none, or several to choose from.
+    """
+    found = tensors_in(output)
+    if len(found) != 1:
+        what = f"{len(found)} tensors" if found else "no tensor"
+        raise ValueError(
+            f"layer {layer!r} gives a {type(output).__name__} of {what}: take a layer "
+            "that gives one"
+        )
+    return next(iter(found.items()))
+
+
+def with_tensor(output: Any, place: object, tensor: Tensor) -> Any:
+    """A module's output with another tensor at one place, of the same type."""
+    if place is None:
+        return tensor
+    if isinstance(output, Mapping):
+        changed: Any = copy(output)
+        changed[place] = tensor
+        return changed
+    values = [tensor if i == place else value for i, value in enumerate(output)]
+    if hasattr(output, "_fields"):
+        return type(output)(*values)
+    return type(output)(values)
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """Evaluation mode (BatchNorm's running statistics, no dropout) inside, every
-    module's own mode afterwards."""
+    """Put the model into evaluation mode (BatchNorm uses its running statistics, no
+    dropout) inside the block, and give every module its own mode back afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -36,28 +101,28 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def capture(model: nn.Module, layers: Iterable[str]) -> Iterator[dict[str, Tensor]]:
-    """Keep the outputs of named layers: `with capture(model, ["stage3"]) as maps:
-    model(x)`.
+def capture(
+    model: nn.Module, layers: Iterable[str | nn.Module]
+) -> Iterator[dict[str | nn.Module, Tensor]]:
+    """Keep the outputs of layers: `with capture(model, ["stage3"]) as maps: model(x)`.
 
     Afterwards `maps["stage3"]` is a clone of the layer's last output, (N, C, h, w) for
     a convolution. The clone matters: an in-place operation behind the layer
     (`nn.ReLU(inplace=True)`) would otherwise rewrite it. Still attached to the graph
     when gradients are on.
+
+    Raises: KeyError: no such layer. ValueError: a layer that gives several tensors.
     """
-    maps: dict[str, Tensor] = {}
+    maps: dict[str | nn.Module, Tensor] = {}
     handles = []
     try:
-        for name in layers:
+        for layer in layers:
+            name = layer_name(model, layer)
 
-            def keep(_module, _inputs, output, name=name):
-                if not isinstance(output, Tensor):
-                    raise ValueError(
-                        f"layer {name!r} gives {type(output).__name__}, not one tensor"
-                    )
-                maps[name] = output.clone()
+            def keep(_module, _inputs, output, layer=layer, name=name):
+                maps[layer] = one_tensor(output, name)[1].clone()
 
-            handles.append(get_layer(model, name).register_forward_hook(keep))
+            handles.append(get_layer(model, layer).register_forward_hook(keep))
         yield maps
     finally:
         for handle in handles:

@@ -22,7 +22,7 @@ def kept_tensors(
     def keep(tensor: Tensor) -> Tensor:
         place = tensor.untyped_storage()._cdata
         if place not in left_out:
-            # holding it keeps its memory from being given away again
+            # as long as we hold it, its memory is not used for another tensor
             kept[place] = tensor.detach()
         return tensor
 

@@ -1,5 +1,5 @@
-"""What is done to batches of images everywhere: move them, blur them, say how rough
-they are."""
+"""Operations on batches of images that several rooms use: affine transforms, Gaussian
+blur, total variation."""
 
 import math
 
@@ -21,8 +21,8 @@ def affine(
 
     images (N, C, H, W), floating point -> the same shape and dtype. right, down (N,):
     shifts as shares of the side; scale (N,): above 1 magnifies; angle (N,): in radians,
-    clockwise. padding: what comes in from outside, "border" (the edge repeated) or
-    "zeros". Turns stay rigid on oblong images.
+    clockwise. padding: what fills the places from outside the image, "border" (the edge
+    repeated) or "zeros". On images that are not square a rotation does not distort.
     """
     n, _, height, width = images.shape
     x, y = 2 * right, 2 * down  # the sampling grid runs from -1 to 1
@@ -47,10 +47,11 @@ def blur(
     radius: int | None = None,
     padding: str = "reflect",
 ) -> Tensor:
-    """Each image by a Gaussian of its own: (N, C, H, W) -> the same shape.
+    """Gaussian blur: (N, C, H, W) -> the same shape.
 
-    sigma, one number or (N,): in pixels; 0 leaves an image as it is. The kernel has 2 *
-    radius + 1 pixels; by default radius is three sigmas, and less than the image.
+    sigma: in pixels, one number or one for each image (N,); 0 leaves an image as it is.
+    radius: the kernel has 2 * radius + 1 pixels; by default three sigmas, but less than
+        the image.
     padding: "reflect" mirrors the border, "replicate" repeats it.
     """
     n, channels, height, width = images.shape

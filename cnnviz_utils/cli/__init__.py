@@ -1,5 +1,6 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
-data and weights, `sweep` the one that replays a table.
+data and weights, `get` the one that downloads, `sweep` the one that replays a table,
+`explain` the one that looks at photos.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -10,7 +11,8 @@ import sys
 
 import typer
 
-from cnnviz_utils.cli import course, data, sweep
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.cli import course, data, explain, get, sweep
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -24,12 +26,14 @@ app = typer.Typer(
 app.command()(course.run)
 app.command()(course.lessons)
 app.command()(data.data)
+app.command()(get.get)
 app.command()(data.pretrain)
 app.command()(course.execute)
 app.command(name="html")(course.to_html)
 app.command()(course.copy)
 app.command()(course.lab)
 app.command()(sweep.sweep)
+app.command()(explain.explain)
 
 
 def main() -> None:
@@ -40,4 +44,8 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
-    app(args=one_value_each(sys.argv[1:]))
+    try:
+        app(args=one_value_each(sys.argv[1:]))
+    except UsageError as error:  # such as a folder that cannot be written
+        typer.echo(f"cnnviz: {error}", err=True)
+        raise SystemExit(2) from None

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cnnviz_utils.cli.words import fail
+from cnnviz_utils.cli.words import fail, pairs
 
 PARAMETER_HELP = "A parameter's name and value, e.g. -p seed 3; may be repeated."
 
@@ -18,6 +18,10 @@ def run(
         list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")
     ] = None,
     profile: Annotated[str, typer.Option(help="A file of profiles/.")] = "quick",
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Run on a folder of your own photos: class folders."),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option("-p", "--parameter", metavar="NAME VALUE", help=PARAMETER_HELP),
@@ -44,21 +48,23 @@ def run(
     """Run lessons and write their pages, metrics and an index."""
     from cnnviz_utils.base.paths import CHECKOUT
     from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.cli.photos import check_photos, own_photos
     from cnnviz_utils.course.lessons import all_lessons, choose, plan
-    from cnnviz_utils.course.process import warm_up
 
     try:
         lessons = all_lessons()
         chosen = choose(lesson or [], lessons)
-        settings = plan(
-            chosen, profile, dict(p.split("=", 1) for p in parameter or []), lessons
-        )
+        given = pairs(parameter)
+        if photos is not None:
+            given = own_photos(photos, chosen) | given
+        settings = plan(chosen, profile, given, lessons)
+        for text in check_photos(settings.values()):
+            typer.echo(text)
     except UsageError as error:
         fail(error, 2)
-    warm_up()
     import torch
 
-    from cnnviz_utils.course.report import write_index
+    from cnnviz_utils.course.index import write_index
     from cnnviz_utils.course.run import LessonFailed
     from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
 
@@ -122,8 +128,10 @@ def execute(
         list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")
     ] = None,
 ) -> None:
-    """For authors: run lessons in place, with their own parameters, and store their
-    outputs with clean metadata."""
+    """For authors: run lessons in place and store their outputs.
+
+    The lessons run with their own parameters; their metadata is cleaned.
+    """
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.course.lessons import all_lessons, choose
     from cnnviz_utils.course.run import LessonFailed, execute_in_place
@@ -142,24 +150,34 @@ def execute(
 
 
 def to_html(
-    files: Annotated[list[Path], typer.Argument(help="Executed notebooks.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Executed notebooks, or folders of them.")
+    ],
+    limit: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that one notebook may take.")
+    ] = 60,
 ) -> None:
-    """Turn any notebook into a page that stands alone; scripts and everything else that
-    could run are taken out."""
-    import nbformat
+    """Turn any notebook into a self-contained page without scripts.
 
-    from cnnviz_utils.course.report import write_page
+    Everything that could run is taken out. A folder gets an index as well.
+    """
+    from cnnviz_utils.course.convert import convert_files, convert_folder
 
-    for file in files:
-        try:
-            notebook = nbformat.read(file, as_version=4)
-        except FileNotFoundError:
-            fail(f"{file} is not there", 2)
-        # nbformat has no common base for what can be wrong with a file
-        except Exception as error:
-            fail(f"{file} is not a notebook ({type(error).__name__})", 2)
-        write_page(notebook, file.with_suffix(".html"))
-        typer.echo(file.with_suffix(".html"))
+    wrong = 0
+    folders = [file for file in files if file.is_dir()]
+    single = [file for file in files if not file.is_dir()]
+    for pages in (
+        convert_files(single, limit),
+        *(convert_folder(folder, limit) for folder in folders),
+    ):
+        for page in pages:
+            wrong += bool(page.problem)
+            if page.problem:
+                typer.echo(f"cnnviz: {page.problem}", err=True)
+            else:
+                typer.echo(page.path)
+    if wrong:
+        raise typer.Exit(2)
 
 
 def copy(folder: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cnnviz_utils.cli.words import fail
+from cnnviz_utils.cli.words import fail, pairs
 
 SET_HELP = (
     "Other values for settings: lr=0.01 size=64 epochs_share=0.3 data=menagerie; "
@@ -53,8 +53,11 @@ def sweep(
         str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")
     ] = "auto",
 ) -> None:
-    """Run a table of settings: a run for each row and seed, published values beside
-    ours. What is done is not done again."""
+    """Run a table of settings and compare with its published values.
+
+    There is one run for each row and seed. Runs that are already recorded are not made
+    again, so that the same command continues a sweep that was stopped.
+    """
     from cnnviz_utils.base.settings import UsageError
     from cnnviz_utils.sweep.run import run_sweep
 
@@ -68,7 +71,7 @@ def sweep(
         outcome = run_sweep(
             file,
             out,
-            dict(pair.split("=", 1) for pair in change or []),
+            pairs(change),
             seeds,
             rows or [],
             device,

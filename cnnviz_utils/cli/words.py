@@ -8,7 +8,7 @@ import typer
 # options that take as many values as follow, and what a further value looks like
 MANY_VALUES = {
     "--set": lambda word: "=" in word,
-    "--seeds": str.isdigit,
+    "--seeds": str.isdecimal,
     "--rows": lambda word: True,
 }
 
@@ -17,6 +17,13 @@ def fail(message: object, code: int) -> NoReturn:
     """Print one sentence on stderr and end the command with this exit code."""
     typer.echo(f"cnnviz: {message}", err=True)
     raise typer.Exit(code)
+
+
+def pairs(words: list[str] | None) -> dict[str, object]:
+    """["seed=3", ...] -> {"seed": "3", ...}."""
+    return {
+        name: value for name, _, value in (word.partition("=") for word in words or [])
+    }
 
 
 def one_value_each(words: list[str]) -> list[str]:

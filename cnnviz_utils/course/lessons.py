@@ -1,5 +1,5 @@
-"""The lessons on disk: their names, questions and parameters; and what may be asked of
-them."""
+"""The lessons on disk: their names, questions and parameters, and the values that a run
+gives to the parameters."""
 
 import ast
 import io
@@ -8,10 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import nbformat
-import yaml
 
+from cnnviz_utils.base.declared import DrawnSize, declared
 from cnnviz_utils.base.paths import course_root
-from cnnviz_utils.base.settings import UsageError, convert, nearest
+from cnnviz_utils.base.settings import (
+    UsageError,
+    convert,
+    nearest,
+    read_mapping,
+    refuse_unknown,
+)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,8 @@ def read_lesson(path: Path) -> Lesson:
     ]
     if len(cells) != 1:
         raise UsageError(
-            f"{path.name} has {len(cells)} cells tagged 'parameters', it needs exactly one"
+            f"{path.name} has {len(cells)} cells tagged 'parameters', "
+            "it needs exactly one"
         )
     heading = next(
         (
@@ -76,23 +83,52 @@ def parse_parameters(source: str, where: str) -> dict[str, Parameter]:
     found = {}
     for node in ast.parse(source).body:
         try:
-            if not isinstance(node, ast.AnnAssign):
+            if not isinstance(node, ast.AnnAssign) or node.value is None:
+                raise ValueError
+            if not isinstance(node.target, ast.Name):
                 raise ValueError
             name, value = node.target.id, ast.literal_eval(node.value)
-        except (ValueError, AttributeError):
+        except ValueError:
             raise UsageError(
-                f"{where}: line {node.lineno} of the parameters cell is not `name: type = literal`"
+                f"{where}: line {node.lineno} of the parameters cell is not "
+                "`name: type = literal`"
             ) from None
         found[name] = Parameter(
-            name, ast.unparse(node.annotation), value, comments.get(node.end_lineno, "")
+            name,
+            ast.unparse(node.annotation),
+            value,
+            comments.get(node.end_lineno or 0, ""),
         )
     return found
 
 
 def value_for(parameter: Parameter, value: object, lesson: str) -> object:
-    """A value, or its text from the command line, as the parameter's type. Raises
-    UsageError if it does not fit."""
-    return convert(value, parameter.kind, f"{lesson}: parameter {parameter.name!r}")
+    """A value, or its text from the command line, as the parameter's type, in the range
+    that is declared for its name (`base.declared`). Raises UsageError if it does not
+    fit."""
+    what = f"{lesson}: parameter {parameter.name!r}"
+    value = convert(value, parameter.kind, what)
+    if kind := declared(parameter.name):
+        for entry in value if isinstance(value, list) else [value]:
+            convert(entry, kind, what)
+    return value
+
+
+def check_together(values: dict[str, object], lesson: str) -> None:
+    """Raises UsageError for values that do not go with each other or with what is
+    here: a size that is not drawn, a folder or a device that is not there."""
+    what = f"{lesson}: parameter"
+    if str(values.get("data", "")).startswith("menagerie") and "size" in values:
+        convert(values["size"], DrawnSize, f"{what} 'size'")
+    for name in ("root", "own_image"):
+        place = values.get(name)
+        if isinstance(place, str) and place and not Path(place).expanduser().exists():
+            raise UsageError(f"{what} {name!r}: {place} is not there")
+    device = values.get("device")
+    if isinstance(device, str) and device.startswith("cuda"):
+        from cnnviz_utils.base.device import pick_device
+
+        pick_device(device)
 
 
 def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
@@ -105,14 +141,14 @@ def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
 
 
 def choose(wanted: list[str], lessons: dict[str, Lesson]) -> list[Lesson]:
-    """Lessons by number ("2", "02"), name or a part of it that only one has; all of
-    them if none is wanted."""
+    """Lessons by number ("2", "02"), by name, or by a part of the name that only one
+    lesson has; all lessons if `wanted` is empty."""
     if not wanted:
         return list(lessons.values())
     chosen = []
     for word in wanted:
         stem = word.removesuffix(".ipynb").rsplit("/", 1)[-1]
-        number = f"{int(stem):02d}_" if stem.isdigit() else None
+        number = f"{int(stem):02d}_" if stem.isdecimal() else None
         hits = [n for n in lessons if n == stem] or [
             n for n in lessons if (n.startswith(number) if number else stem in n)
         ]
@@ -138,14 +174,11 @@ def read_profile(
             f"no profile is called {name!r}"
             + nearest(name, [p.stem for p in sorted(folder.glob("*.yaml"))])
         )
-    content = yaml.safe_load(path.read_text()) or {}
-    if unknown := set(content) - {"description", "all", "lessons"}:
-        raise UsageError(
-            f"{path.name} has an entry {sorted(unknown)[0]!r}"
-            + nearest(sorted(unknown)[0], ("description", "all", "lessons"))
-        )
+    content = read_mapping(path)
+    refuse_unknown(content, ("description", "all", "lessons"), path.name)
+    part = lambda value, what: convert(value or {}, "dict", f"{path.name}: {what}")
     result: dict[str, dict] = {lesson: {} for lesson in lessons}
-    for key, value in (content.get("all") or {}).items():
+    for key, value in part(content.get("all"), "all").items():
         holders = [lesson for lesson in lessons.values() if key in lesson.parameters]
         if not holders:
             raise UsageError(f"{path.name}: no lesson has a parameter {key!r}")
@@ -153,12 +186,12 @@ def read_profile(
             result[lesson.name][key] = value_for(
                 lesson.parameters[key], value, lesson.name
             )
-    for name_, own in (content.get("lessons") or {}).items():
+    for name_, own in part(content.get("lessons"), "lessons").items():
         if name_ not in lessons:
             raise UsageError(
                 f"{path.name}: no lesson is called {name_!r}" + nearest(name_, lessons)
             )
-        for key, value in (own or {}).items():
+        for key, value in part(own, name_).items():
             result[name_][key] = value_for(
                 known_parameter(lessons[name_], key), value, name_
             )
@@ -183,7 +216,9 @@ def plan(
     """All parameters of each chosen lesson: its own, over them the profile's, over them
     the given ones.
 
-    A given parameter goes to every chosen lesson that has it; UsageError if none has.
+    A given parameter goes to every chosen lesson that has it; UsageError if none has. A
+    folder or file that was given is looked for from where the user stands, and passed
+    on as a whole path.
     """
     from_profile = read_profile(profile, lessons)
     for key in given:
@@ -202,5 +237,10 @@ def plan(
             for k, v in given.items()
             if k in lesson.parameters
         }
-        result[lesson.name] = own | from_profile[lesson.name] | mine
+        for name in ("root", "own_image"):
+            if mine.get(name):
+                mine[name] = str(Path(str(mine[name])).expanduser().resolve())
+        values = own | from_profile[lesson.name] | mine
+        check_together(values, lesson.name)
+        result[lesson.name] = values
     return result

@@ -12,8 +12,8 @@ PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill")
 
 
 def processor(threads: int | None = None) -> str:
-    """The CPU's model with the threads computed with (by default this process's), and
-    the GPU's if there is one."""
+    """The CPU's model, the number of threads (by default this process's), and the GPU's
+    name if there is one."""
     name = platform.processor() or platform.machine()
     try:
         with open("/proc/cpuinfo") as file:
@@ -51,8 +51,8 @@ def commit() -> str:
 
 
 def provenance(threads: int | None = None) -> dict[str, str]:
-    """Everything by name, as text. threads: how many were computed with, if not as many
-    as this process has."""
+    """Versions, processor, system and commit, by name. threads: how many threads the
+    run used, by default as many as this process."""
 
     def installed(package: str) -> str:
         try:

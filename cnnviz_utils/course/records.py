@@ -3,13 +3,17 @@ and carried in the notebook."""
 
 import html
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from numbers import Number
+from numbers import Real
+from typing import cast
 
 from IPython.display import Markdown, publish_display_data
 
 RECORD = "application/vnd.cnnviz.record+json"
+# a number that is none, as it is printed: "nan", "nan%"
+NAN = re.compile(r"(?<![a-z])nan(?![a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,19 @@ class Claim:
 
     evidence: the numbers that speak for or against it, in words. As the last value of a
     cell it shows itself, with a tick or a cross.
+
+    A claim that rests on a NaN does not hold: Python counts NaN as true, and every
+    comparison with it as false, so that "not worse than" would be true of it.
     """
 
     claim: str
     evidence: str
     holds: bool
+
+    def __post_init__(self) -> None:
+        number = bool(self.holds == self.holds)  # NaN is not even itself
+        holds = number and not NAN.search(self.evidence) and bool(self.holds)
+        object.__setattr__(self, "holds", holds)
 
     @property
     def verdict(self) -> str:
@@ -34,7 +46,8 @@ class Claim:
         kind = self.verdict.replace(" ", "-")
         return {
             "text/plain": f"{self.verdict}: {self.claim} ({self.evidence})",
-            "text/html": f'<p class="claim {kind}"><strong>{mark} {self.verdict}</strong> '
+            "text/html": f'<p class="claim {kind}">'
+            f"<strong>{mark} {self.verdict}</strong> "
             f"{claim} <small>{evidence}</small></p>",
         }
 
@@ -50,7 +63,7 @@ def claim(sentence: str, evidence: object, holds: object) -> Claim:
     evidence: text, or anything that says itself as text. holds: anything true or false.
     The same sentence again (a cell that is run twice) replaces the earlier claim.
     """
-    _made[sentence] = Claim(sentence, str(evidence), bool(holds))
+    _made[sentence] = Claim(sentence, str(evidence), cast(bool, holds))
     return _made[sentence]
 
 
@@ -67,10 +80,11 @@ def plain(value):
         return [plain(item) for item in value]
     if isinstance(value, bool | str | int | None):
         return value
-    if isinstance(value, Number):
+    if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
     raise TypeError(
-        f"a metric is a number, a text, or lists and dicts of them, not {type(value).__name__}"
+        "a metric is a number, a text, or lists and dicts of them, "
+        f"not {type(value).__name__}"
     )
 
 

@@ -1,259 +1,193 @@
 """An executed notebook as one HTML file that opens anywhere, offline: maths, pictures,
 provenance, claims.
 
-Notebooks are treated as hostile: whatever could run, load or submit something is taken
-out (`sanitise`).
+Each cell's text and each output is made safe by itself (`sanitise`) before the page is
+put together, so that nothing in one can reach the others. What the page says of itself
+(the summary, the contents) stands outside the notebook's part of the page, and its
+class names mean nothing there. A Content-Security-Policy forbids the rest.
 """
 
-import html
 import json
 import re
+from functools import cache
 from pathlib import Path
 
-from bs4 import BeautifulSoup, Comment
-from latex2mathml.converter import convert
-from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from pygments.formatters import HtmlFormatter
+from markupsafe import Markup
 
+from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.base.paths import PACKAGE
+from cnnviz_utils.course.markdown import markdown
+from cnnviz_utils.course.outputs import note, output_html, shortened
+from cnnviz_utils.course.repair import Cell, Notebook, repaired
+from cnnviz_utils.course.sanitise import MATHS, anchor, text_of
 
 TEMPLATES = PACKAGE / "course" / "templates"
-FORBIDDEN = (
-    "script",
-    "iframe",
-    "object",
-    "embed",
-    "link",
-    "meta",
-    "base",
-    "form",
-    "button",
-    "textarea",
-    "select",
-    "frame",
-    "frameset",
-    "applet",
-    "audio",
-    "video",
-    "source",
-    "track",
-    "portal",
-    "template",
-    "noscript",
-    "dialog",
-    "foreignobject",
-    "animate",
-    "set",
-    "use",
-)
-ADDRESSES = (
-    "href",
-    "src",
-    "xlink:href",
-    "action",
-    "formaction",
-    "data",
-    "poster",
-    "background",
-    "srcset",
-    "ping",
-    "cite",
-    "longdesc",
-    "manifest",
-    "codebase",
-)
+MOST_CODE = 100_000  # characters of one cell
+MOST_OUTPUTS = 1_000  # of one cell
+HEADING = re.compile(r'<h([1-6])((?:\s[\w:-]+="[^"]*")*)>(.*?)</h\1>', re.DOTALL)
+TITLE = re.compile(r"\s*(#[ \t]+[^\n]+)(?:\n|$)")
 
 
-def mathml(tex: str, display: str) -> str:
-    """TeX as MathML; what cannot be converted is shown as its source."""
-    try:
-        return convert(tex, display=display)
-    except Exception:  # the converter raises many kinds
-        return f"<code>{html.escape(tex)}</code>"
+def render(notebook: object, facts: dict | None = None, title: str = "") -> str:
+    """A notebook as one page.
+
+    notebook: as `repair.read_notebook` or nbformat gives it. facts: those of
+    metrics.json, for the box at the top; without them the page says that the notebook
+    was not run here. title: by default the notebook's first heading.
+    """
+    if not isinstance(notebook, Notebook):
+        notebook = repaired(notebook)
+    head, cells = _title_and_rest(notebook.cells)
+    title = title or title_of(notebook) or "Notebook"
+    contents = Contents()
+    top = contents.add(markdown(head)) if head else Markup("<h1>{}</h1>").format(title)
+    contents.entries.clear()  # the title stands right above them
+    parts = [_part(cell, notebook.language, contents) for cell in cells]
+    return template("page.html.j2").render(
+        style=style(),
+        title=title,
+        top=top,
+        contents=contents.entries,
+        summary=summary(facts),
+        parts=[part for part in parts if part],
+    )
 
 
-class _Renderer(IPythonRenderer):
-    """Markdown with its maths as MathML."""
-
-    def inline_math(self, body):
-        return mathml(body, "inline")
-
-    def block_math(self, body):
-        return mathml(body, "block")
-
-    def latex_environment(self, name, body):
-        return mathml(f"\\begin{{{name}}}{body}\\end{{{name}}}", "block")
+def title_of(notebook: Notebook) -> str:
+    """The words of the heading that a notebook begins with, "" if it does not."""
+    head = _title_and_rest(notebook.cells)[0]
+    return text_of(markdown(head)) if head else ""
 
 
-def markdown(source: str) -> str:
-    """Markdown to HTML, with no picture fetched from anywhere."""
-    return MarkdownWithMath(
-        renderer=_Renderer(escape=False, anchor_link_text="")
-    ).render(source)
+def write_page(notebook: object, path: Path, facts: dict | None = None) -> None:
+    """Render and write, all of it or nothing."""
+    if not isinstance(notebook, Notebook):
+        notebook = repaired(notebook)
+    title = facts["title"] if facts else title_of(notebook) or path.stem
+    write_whole(path, render(notebook, facts, title))
 
 
-def sanitise(page: str) -> str:
-    """Take out what could run, load or submit anything: elements, event handlers,
-    addresses that are not a place on the page, an embedded picture or (as a link to
-    click) a web page; style sheets that load something."""
-    soup = BeautifulSoup(page, "html.parser")
-    for element in soup.find_all(
-        string=lambda text: isinstance(text, Comment) and text != "CONTENTS"
-    ):
-        element.extract()
-    for element in soup.find_all(FORBIDDEN):
-        element.decompose()
-    for element in soup.find_all("style"):
-        if re.search(r"url\s*\(|@import|expression\s*\(|\\", element.get_text(), re.I):
-            element.decompose()
-    for element in soup.find_all("input"):
-        if element.get("id") != "hide-code":
-            element.decompose()
-    for element in soup.find_all(True):
-        for name in list(element.attrs):
-            value = (
-                "".join(element.attrs[name])
-                if isinstance(element.attrs[name], list)
-                else str(element.attrs[name])
-            )
-            packed = re.sub(r"[\s\x00-\x1f]", "", value).lower()
-            loads = name.lower() in ADDRESSES and not (
-                packed.startswith("#")
-                or re.match(r"data:image/(png|jpeg|gif|webp|svg\+xml);base64,", packed)
-                or (
-                    element.name == "a"
-                    and name.lower() == "href"
-                    and re.match(r"https?://|mailto:|[\w./-]+\.html", packed)
-                )
-            )
-            if (
-                name.lower().startswith("on")
-                or name.lower() == "srcdoc"
-                or loads
-                or (
-                    name.lower() == "style"
-                    and re.search(
-                        r"url\(|expression|\\|position:(fixed|absolute)", packed
-                    )
-                )
-            ):
-                del element.attrs[name]
-        if element.name == "a" and str(element.get("href", "")).startswith("http"):
-            element["rel"] = "noopener noreferrer"
-    return str(soup)
-
-
-def summary(facts: dict | None) -> str:
+def summary(facts: dict | None) -> Markup:
     """The box at the top of a page: claims counted and listed, parameters,
     provenance."""
-    if facts is None:
-        return ""
-    cell = lambda value: html.escape(
-        value if isinstance(value, str) else json.dumps(value)
-    )
-    claims = facts["claims"]
-    held = sum(claim["holds"] for claim in claims)
-    tone = "good" if held == len(claims) else "bad"
-    rows = "".join(
-        f'<tr class="{"holds" if c["holds"] else "does-not-hold"}"><td>{cell(c["claim"])}</td>'
-        f"<td>{cell(c['evidence'])}</td><td><strong>{'✓ holds' if c['holds'] else '✗ does not hold'}</strong>"
-        "</td></tr>"
-        for c in claims
-    )
-    parameters = "".join(
-        f"<tr><th>{cell(k)}</th><td{' class=changed' if k in facts['changed'] else ''}>{cell(v)}"
-        f"{' (changed)' if k in facts['changed'] else ''}</td></tr>"
-        for k, v in facts["parameters"].items()
-    )
-    source = "".join(
-        f"<tr><th>{cell(k)}</th><td>{cell(v)}</td></tr>"
-        for k, v in facts["provenance"].items()
-    )
-    what = facts["provenance"]
-    return (
-        f'<aside class="summary" aria-label="Summary of this run"><p><strong class="{tone}">{held} of {len(claims)} '
-        f"claims hold</strong> · profile {cell(what['profile'])} · {what['seconds']:.0f} s · {cell(what['started'])}</p>"
-        f'<details{"" if tone == "good" else " open"}><summary>Claims</summary><table class="claims"><thead><tr><th>Claim'
-        f"</th><th>Evidence</th><th>Result</th></tr></thead><tbody>{rows}</tbody></table></details>"
-        f"<details><summary>Parameters</summary><table>{parameters}</table></details>"
-        f"<details><summary>Provenance</summary><table>{source}</table></details></aside>"
-    )
+    held = sum(claim["holds"] for claim in facts["claims"]) if facts else 0
+    return Markup(template("summary.html.j2").render(facts=facts, held=held))
 
 
-def render(notebook, facts: dict | None = None, title: str = "") -> str:
-    """A notebook as one page. `facts` as in metrics.json gives the box at the top."""
-    exporter = HTMLExporter(
-        template_name="cnnviz", extra_template_basedirs=[str(TEMPLATES)]
+@cache
+def style() -> Markup:
+    """The style sheet of every page, with the colours of code for day and night."""
+    from pygments.formatters import HtmlFormatter
+
+    day = HtmlFormatter(style="friendly").get_style_defs(".highlight")
+    night = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
+    colours = re.compile(r"^\.highlight \.(?!err).*", re.MULTILINE)
+    day, night = ("\n".join(colours.findall(sheet)) for sheet in (day, night))
+    own = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{night}\n}}"
+    return Markup(f"{own}\n{day}\n{dark}")
+
+
+@cache
+def template(name: str):
+    """One of our templates. What is put in is escaped unless it is Markup."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    jinja = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    exporter.filters = {
-        "markdown2html": lambda source: markdown(source),
-        "tex2mathml": lambda tex: mathml(tex.strip().strip("$"), "block"),
-    }
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "data" in output:  # a view of sliders shows nothing on a page
-                output.data.pop("application/vnd.jupyter.widget-view+json", None)
-    style = (TEMPLATES / "style.css").read_text() + HtmlFormatter(
-        style="friendly"
-    ).get_style_defs(".highlight")
-    resources = {"style": style, "title": title, "summary": summary(facts)}
-    page, _ = exporter.from_notebook_node(notebook, resources=resources)
-    page = sanitise(page)
-    soup = BeautifulSoup(page, "html.parser")
-    entries = [
-        f'<li class="{h.name}"><a href="#{html.escape(h["id"])}">{html.escape(h.get_text().strip())}</a></li>'
-        for h in soup.select("main h1[id], main h2[id], main h3[id]")
-    ]
-    return page.replace("<!--CONTENTS-->", f"<ul>{''.join(entries)}</ul>")
-
-
-def write_page(notebook, path: Path, facts: dict | None = None) -> None:
-    """Render and write."""
-    path.write_text(
-        render(notebook, facts, facts["title"] if facts else path.stem),
-        encoding="utf-8",
+    jinja.filters["plain"] = lambda value: (
+        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     )
+    return jinja.get_template(name)
 
 
-def write_index(out: Path) -> Path:
-    """OUT/index.html over every lesson whose metrics lie in OUT: what it asks, how it
-    went, its page."""
-    found = [
-        json.loads(path.read_text()) for path in sorted(out.glob("*.metrics.json"))
-    ]
-    items = []
-    for facts in found:
-        claims, what = facts["claims"], facts["provenance"]
-        held = sum(claim["holds"] for claim in claims)
-        tone = "good" if held == len(claims) else "bad"
-        own = (
-            ", ".join(f"{k} = {facts['parameters'][k]}" for k in facts["changed"])
-            or "its own"
-        )
-        items.append(
-            f'<li><h2><a href="{html.escape(facts["lesson"])}.html">{html.escape(facts["title"])}</a></h2>'
-            f'<p><strong class="{tone}">{"✓" if tone == "good" else "✗"} {held} of {len(claims)} claims hold</strong> · '
-            f"{what['seconds']:.0f} s · profile {html.escape(what['profile'])} · parameters: {html.escape(own)}</p></li>"
-        )
-    failed = [
-        f'<li><h2>{html.escape(p.name.removesuffix(".failed.ipynb"))}</h2><p class="bad"><strong>✗ did not run to its '
-        f"end</strong>; as far as it came: {html.escape(p.name)}</p></li>"
-        for p in sorted(out.glob("*.failed.ipynb"))
-    ]
-    first = found[0]["provenance"] if found else {}
-    shown = ("cnnviz", "commit", "torch", "torchvision", "python", "processor")
-    foot = " · ".join(f"{k} {first[k]}" for k in shown if first.get(k))
-    page = (
-        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, '
-        f'initial-scale=1"><title>cnnviz: the course</title><style>{(TEMPLATES / "style.css").read_text()}</style></head>'
-        f'<body><main class="index"><h1>How convolutional networks are trained, and what they see</h1>'
-        f"<p>{len(found)} lessons, each one question. Every page stands alone and can be handed on.</p>"
-        f'<ol class="lessons">{"".join(items + failed)}</ol><p class="foot"><small>{html.escape(foot)}</small></p>'
-        "</main></body></html>"
-    )
-    path = out / "index.html"
-    temporary = path.with_suffix(".html.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    temporary.replace(path)
-    return path
+class Contents:
+    """The headings of a page, each with an id of its own."""
+
+    def __init__(self) -> None:
+        self.entries: list[tuple[str, str, Markup]] = []  # level, id, words
+        self._taken: dict[str, int] = {}
+
+    def add(self, page: Markup) -> Markup:
+        """The same piece of safe HTML, its headings numbered and noted."""
+        return Markup(HEADING.sub(self._heading, page))
+
+    def _heading(self, found: re.Match) -> str:
+        level, attributes, inner = found.groups()
+        given = re.search(r' id="([^"]*)"', attributes)
+        words = text_of(re.sub("<math.*?</math>", "", inner, flags=re.DOTALL))
+        name = anchor(given[1] if given else words)
+        self._taken[name] = self._taken.get(name, 0) + 1
+        if self._taken[name] > 1:
+            name = f"{name}_{self._taken[name]}"
+        if level in "123":
+            self.entries.append((level, name, _label(inner)))
+        attributes = re.sub(r' id="[^"]*"', "", attributes)
+        return f'<h{level} id="{name}"{attributes}>{inner}</h{level}>'
+
+
+def _label(inner: str) -> Markup:
+    """A heading's words and formulas, without links and pictures."""
+    import nh3
+
+    return Markup(nh3.clean(inner, tags={*MATHS, "code", "em", "sub", "sup"}).strip())
+
+
+def _title_and_rest(cells: list[Cell]) -> tuple[str, list[Cell]]:
+    """The first heading of a notebook that begins with one, and the cells without
+    it."""
+    first = cells[0] if cells else Cell("code")
+    found = TITLE.match(first.source) if first.kind == "markdown" else None
+    if not found:
+        return "", cells
+    rest = Cell("markdown", first.source[found.end() :], first.tags)
+    rest.attachments = first.attachments
+    return found[1], [rest, *cells[1:]]
+
+
+def _part(cell: Cell, language: str, contents: Contents) -> Markup:
+    """One cell as a part of the page."""
+    if cell.kind == "markdown":
+        page = contents.add(markdown(cell.source, cell.attachments))
+        return _section("text", page) if page.strip() else Markup("")
+    if cell.kind == "code":
+        kind = "code solution" if "solution" in cell.tags else "code"
+        shown = [output_html(output) for output in cell.outputs[:MOST_OUTPUTS]]
+        boxes = [Markup('<div class="output">{}</div>').format(s) for s in shown if s]
+        if (more := len(cell.outputs) - MOST_OUTPUTS) > 0:
+            boxes.append(note(f"{more:,} more outputs are left out."))
+        return _section(kind, _source(cell.source, language) + Markup("").join(boxes))
+    text, said = shortened(cell.source, MOST_CODE)
+    if cell.kind != "raw":
+        said += note(f"This cell is of a kind that is not known here: {cell.kind}.")
+    plain = Markup("<pre>{}</pre>{}").format(text, said)
+    return _section("raw", plain) if text.strip() else Markup("")
+
+
+def _section(kind: str, inside: Markup) -> Markup:
+    return Markup('<section class="cell {}">{}</section>').format(kind, inside)
+
+
+def _source(code: str, language: str) -> Markup:
+    """A cell's code, coloured."""
+    from pygments import highlight
+    from pygments.formatters import HtmlFormatter
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    if not code.strip():
+        return Markup("")
+    code, said = shortened(code, MOST_CODE)
+    # spaces without end take a lexer minutes
+    code = re.sub(r"[ \t]{1000,}", " " * 1000, code)
+    try:
+        lexer = get_lexer_by_name("text" if said else language)
+    except ClassNotFound:
+        lexer = get_lexer_by_name("text")
+    coloured = Markup(highlight(code, lexer, HtmlFormatter(wrapcode=False)))
+    return Markup('<div class="source">{}{}</div>').format(coloured, said)

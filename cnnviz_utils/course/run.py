@@ -8,16 +8,18 @@ hold; 2 something asked for does not exist; 3 a lesson failed; 130 interrupted.
 import json
 import multiprocessing
 import os
-import sys
+import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import nbformat
-import torch
 
+from cnnviz_utils.base.files import storing, work_folder, writable_folder
 from cnnviz_utils.course import process as child
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.provenance import provenance
@@ -55,8 +57,8 @@ class Children:
         self.stopped = False
 
     def stop(self) -> None:
-        """End them; what they had begun is dropped. A child that starts later ends at
-        once."""
+        """End all of them; unfinished work is dropped. A process that is started later
+        ends at once."""
         self.stopped = True
         for process in list(self.running):
             process.terminate()
@@ -81,11 +83,11 @@ def run_lesson(
     """
     from cnnviz_utils.course.report import write_page
 
-    out.mkdir(parents=True, exist_ok=True)
+    writable_folder(out)
     final, failed = out / f"{lesson.name}.ipynb", out / f"{lesson.name}.failed.ipynb"
     started = time.time()
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=out) as folder:
-        work = Path(folder) / f"{lesson.name}.ipynb"
+    with storing(out / lesson.name), work_folder(".run-", out) as folder:
+        work = folder / f"{lesson.name}.ipynb"
         changed = {
             k: v for k, v in parameters.items() if v != lesson.parameters[k].value
         }
@@ -101,7 +103,7 @@ def run_lesson(
             else None
         )
         problem = problem or check_whole(notebook)
-        if problem:
+        if problem or notebook is None:
             if notebook is not None:
                 os.replace(work, failed)
                 problem += f" (as far as it came: {failed.name})"
@@ -122,12 +124,12 @@ def run_lesson(
             "metrics": found["metrics"],
             "claims": found["claims"],
         }
-        (Path(folder) / "metrics.json").write_text(json.dumps(metrics, indent=1))
-        write_page(notebook, Path(folder) / "page.html", metrics)
+        (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
+        write_page(notebook, folder / "page.html", metrics)
         for source, target in (
             (work, final),
-            (Path(folder) / "page.html", out / f"{lesson.name}.html"),
-            (Path(folder) / "metrics.json", out / f"{lesson.name}.metrics.json"),
+            (folder / "page.html", out / f"{lesson.name}.html"),
+            (folder / "metrics.json", out / f"{lesson.name}.metrics.json"),
         ):
             os.replace(source, target)
     failed.unlink(missing_ok=True)
@@ -136,10 +138,17 @@ def run_lesson(
     )
 
 
-def can_fork() -> bool:
-    """Whether lessons and their kernels are forked here from a process that has torch
-    imported (see `child`)."""
-    return sys.platform == "linux" and not torch.cuda.is_available()
+@contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A process that is started inside is not interrupted by Ctrl-C while it is
+    importing: it is told to stop by us."""
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _execute(
@@ -153,27 +162,24 @@ def _execute(
 ) -> str:
     """Papermill in a child process (its working folder is a process's own); returns
     what went wrong, or ""."""
-    fork = can_fork()
-    context = multiprocessing.get_context("forkserver" if fork else "spawn")
-    if fork:
-        child.warm_up()
+    context: Any = multiprocessing.get_context("spawn")
     settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
     problem = "its process ended without a word: not enough memory?"
     # the system's: their paths must be short
-    with tempfile.TemporaryDirectory(prefix="cnnviz-") as sockets:
+    with work_folder("cnnviz-run-", Path(tempfile.gettempdir())) as sockets:
         order = {
             "source": str(source),
             "target": str(target),
             "parameters": parameters,
             "timeout": timeout,
-            "fork": fork,
-            "threads": threads,
+            "parent": os.getpid(),
             "environment": os.environ | settings,
             "sockets": f"{sockets}/kernel",
         }
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=child.main, args=(theirs, order))
-        process.start()
+        with _deaf_to_ctrl_c():
+            process.start()
         theirs.close()
         children.running.add(process)
         try:
@@ -185,7 +191,7 @@ def _execute(
                     progress(text)
                 else:
                     problem = text
-        except EOFError:  # it has ended
+        except EOFError:  # the process has ended
             return problem
         except BaseException:
             process.terminate()
@@ -213,7 +219,10 @@ def check_whole(notebook) -> str:
         for output in cell.outputs:
             if output.output_type == "error":
                 first = (output.evalue.splitlines() or [""])[0]
-                return f"code cell {number} of {len(code)} raised {output.ename}: {first[:300]}"
+                return (
+                    f"code cell {number} of {len(code)} raised {output.ename}: "
+                    f"{first[:300]}"
+                )
     return ""
 
 
@@ -234,8 +243,9 @@ def execute_in_place(
 ) -> None:
     """Run a lesson with its own parameters and store its outputs in the notebook
     itself, with clean metadata."""
-    with tempfile.TemporaryDirectory(prefix=".run-", dir=lesson.path.parent) as folder:
-        work = Path(folder) / lesson.path.name
+    here = lesson.path.parent
+    with storing(lesson.path), work_folder(".run-", here) as folder:
+        work = folder / lesson.path.name
         problem = _execute(lesson.path, work, {}, timeout, progress, Children())
         notebook = nbformat.read(work, as_version=4) if work.is_file() else None
         problem = problem or check_whole(notebook)

@@ -1,5 +1,4 @@
-"""Run several lessons, some of them at the same time, and say meanwhile what is going
-on.
+"""Run several lessons, some of them at the same time, and report progress.
 
 Two lessons with a core each are done sooner than one after the other with two: much of
 a lesson is imports, drawing and small steps that use one core only.
@@ -14,6 +13,7 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
+from cnnviz_utils.base.files import StorageError, writable_folder
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.run import Children, LessonFailed, Run, run_lesson
 
@@ -55,8 +55,10 @@ def run_lessons(
     as it has ended.
 
     Whatever stops the caller (Ctrl-C) stops the lessons that are running; what was
-    finished stays.
+    finished stays. Raises StorageError, before any lesson starts, where nothing can be
+    written to `out`.
     """
+    writable_folder(out)
     children = Children()
 
     def one(lesson: Lesson) -> Run | LessonFailed:
@@ -74,6 +76,8 @@ def run_lessons(
             )
         except LessonFailed as error:
             return error
+        except StorageError as error:  # the others may fit, or have been there before
+            return LessonFailed(f"{lesson.name}: {error}")
         finally:
             progress.end(lesson)
 
@@ -108,11 +112,11 @@ class Progress:
         """text: "12/40 Heading", the cell that begins."""
         number, heading = lesson.name[:2], text.partition(" ")[2]
         with self.lock:
-            started, before = self.running[number]
+            started, earlier = self.running[number]
             self.running[number] = (started, text)
             if sys.stdout.isatty():
                 self._status()
-            elif heading != before.partition(" ")[2]:
+            elif heading != earlier.partition(" ")[2]:
                 print(
                     f"  {number}  {time.time() - started:4.0f} s  cell {text}",
                     flush=True,

@@ -10,7 +10,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "loaders": ["batches", "class_weights", "load_data"],
         # its function `photos` is cv.photos: here that is the name of the folder
         "photos.bundled": ["PHOTOS", "Photo"],
-        "photos.folders": ["load_images", "open_image"],
+        "photos.folders": ["load_images"],
+        "photos.layouts": ["describe"],
+        "photos.reading": ["open_image"],
         "sets": ["ImageSet", "Splits"],
         "splits": [
             "Audit",

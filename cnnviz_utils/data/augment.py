@@ -1,54 +1,49 @@
 """Random augmentation of a whole batch of images at once, on whichever device the batch
 lies."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
+from cnnviz_utils.base.checked import Checked
+from cnnviz_utils.base.declared import Probability
 from cnnviz_utils.base.pictures import affine
 
 LUMA = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
-class Augment:
-    """Settings of the augmentation; every field at 0 leaves the images as they are.
+class Augment(Checked):
+    """Settings of the augmentation; every field at 0 leaves the images as they are. A
+    value out of range raises UsageError, which is a ValueError."""
 
-    flip: probability of a mirror image, 0..1.
-    shift: largest shift as a fraction of the side, 0..1, edges repeated.
-    zoom: scale drawn from 1-zoom..1+zoom, 0 <= zoom < 1 (above 1 magnifies).
-    rotate: largest turn in degrees either way, 0..180.
-    grey: probability of greyscale, 0..1.
-    brightness: factor drawn from 1-brightness..1+brightness, 0..1.
-    """
+    flip: Annotated[Probability, Field(description="of a mirror image")] = 0.0
+    shift: Annotated[
+        Probability,
+        Field(description="largest shift as a fraction of the side, edges repeated"),
+    ] = 0.0
+    zoom: Annotated[
+        float,
+        Field(
+            ge=0, lt=1, description="scale drawn from 1-zoom..1+zoom, above 1 larger"
+        ),
+    ] = 0.0
+    rotate: Annotated[
+        float, Field(ge=0, le=180, description="largest turn in degrees either way")
+    ] = 0.0
+    grey: Annotated[Probability, Field(description="of greyscale")] = 0.0
+    brightness: Annotated[
+        Probability,
+        Field(description="factor drawn from 1-brightness..1+brightness"),
+    ] = 0.0
 
-    flip: float = 0.0
-    shift: float = 0.0
-    zoom: float = 0.0
-    rotate: float = 0.0
-    grey: float = 0.0
-    brightness: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("flip", "shift", "grey", "brightness"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(
-                    f"{name} must lie between 0 and 1, not {getattr(self, name)}."
-                )
-        if not 0.0 <= self.zoom < 1.0:
-            raise ValueError(f"zoom must be at least 0 and below 1, not {self.zoom}.")
-        if not 0.0 <= self.rotate <= 180.0:
-            raise ValueError(
-                f"rotate must lie between 0 and 180 degrees, not {self.rotate}."
-            )
-
-    def strength(self, factor: float) -> Augment:
+    def strength(self, factor: float) -> "Augment":
         """All fields times factor (>= 0); the probabilities stop at 1, other fields out
         of range raise ValueError."""
         if not 0.0 <= factor < math.inf:
@@ -75,7 +70,8 @@ class Augment:
         """
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
             raise ValueError(
-                f"images must be floating point (N, 3, H, W), not {images.dtype} {tuple(images.shape)}."
+                "images must be floating point (N, 3, H, W), "
+                f"not {images.dtype} {tuple(images.shape)}."
             )
         if images.numel() == 0:
             return images.clone()
@@ -149,9 +145,9 @@ def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
 
 
 def fixed_views(shift: float = 0.06) -> tuple[Callable[[Tensor], Tensor], ...]:
-    """Eight ways to look at images (N, 3, H, W), always the same: moved towards each of
-    the four corners by `shift` of the side, 0..1, edges repeated; each as it is and
-    mirrored. For `evaluation.predict_tta`.
+    """Eight fixed views for `evaluation.predict_tta`: images (N, 3, H, W) moved towards
+    each of the four corners by `shift` (0..1) of the side with the edges repeated, each
+    also mirrored.
     """
     if not 0.0 <= shift <= 1.0:
         raise ValueError(f"shift must lie between 0 and 1, not {shift}.")

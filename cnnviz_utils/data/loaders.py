@@ -4,28 +4,36 @@ a batch at a time."""
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from cnnviz_utils.base.declared import (
+    DATA_SETS,
+    BatchSize,
+    Broken,
+    Seed,
+    Share,
+    Size,
+)
 from cnnviz_utils.base.paths import data_root
-from cnnviz_utils.base.settings import UsageError, check_name, nearest
+from cnnviz_utils.base.settings import UsageError, check_name, fitting, nearest
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
 from cnnviz_utils.data.photos import collections as photos
 from cnnviz_utils.data.sets import ImageSet, Splits
 
-NAMES = (
-    "menagerie",
-    "menagerie_source",
-    "caltech101",
-    "caltech101_realms",
-    "caltech256",
-    "caltech256_realms",
-    "tinyimagenet30",
-    "tinyimagenet",
-    "folder",
-)
+NAMES = DATA_SETS
+# what the readers of photos are asked
+PHOTO_SETTINGS = {
+    "size": Size,
+    "seed": Seed,
+    "valid": Share,
+    "test": Share,
+    "broken": Broken,
+    "split": Literal["published", "stratified", "own"],
+}
 
 
 def load_data(
@@ -43,9 +51,9 @@ def load_data(
     photos. `root` is where photos lie: by default CNNVIZ_DATA, or the checkout's
     `data/`; for "folder" it is the folder itself.
 
-    Raises: ValueError: no such data set or setting (the nearest name is given), or
-        files that are no images. FileNotFoundError: the files are not there; the
-        message says what belongs where.
+    Raises: UsageError, a ValueError: no such data set or setting (the nearest name is
+        given), or a value out of range. ValueError: files that are no images.
+        FileNotFoundError: the files are not there; the message says what belongs where.
     """
     check_name("data set", name, NAMES)
     if name.startswith("menagerie"):
@@ -61,7 +69,8 @@ def load_data(
     where = data_root(root)
     if name == "folder" and not root:
         raise FileNotFoundError(
-            "the data set 'folder' needs a root: the folder that holds the class folders"
+            "the data set 'folder' needs a root: "
+            "the folder that holds the class folders"
         )
     readers = {
         "caltech101": photos.caltech101,
@@ -76,7 +85,7 @@ def load_data(
 
 
 def _call(name: str, function, *args, then=lambda result: result, **settings):
-    """Call with settings checked by name first."""
+    """Call `function` after checking that it has parameters of these names."""
     known = [
         p for p in inspect.signature(function).parameters if p not in ("root", "name")
     ]
@@ -84,6 +93,18 @@ def _call(name: str, function, *args, then=lambda result: result, **settings):
         if setting not in known:
             raise UsageError(
                 f"{name} has no setting {setting!r}{nearest(setting, known)}"
+            )
+    if function is not MenagerieConfig:  # which checks its own
+        settings = {
+            key: fitting(value, PHOTO_SETTINGS[key], f"{name}: {key}")
+            if key in PHOTO_SETTINGS
+            else value
+            for key, value in settings.items()
+        }
+        kept = sum(settings.get(key, 0.2) for key in ("valid", "test") if key in known)
+        if kept >= 1:
+            raise UsageError(
+                f"{name}: valid and test together must be below 1, not {kept:g}"
             )
     return then(function(*args, **settings))
 
@@ -104,12 +125,16 @@ def batches(
     balanced: draw as many images as the set has, with replacement, every class equally
         often on average.
 
-    Raises ValueError if `drop_last` would leave nothing.
+    Raises UsageError without images, for a batch size below 1, or if `drop_last` would
+    leave nothing.
     """
+    fitting(batch_size, BatchSize, "batch_size")
+    if not len(data):
+        raise UsageError("the set has no images: there is nothing to cut into batches")
     if drop_last and len(data) < batch_size:
-        raise ValueError(
-            f"a batch of {batch_size} is more than the {len(data)} images there are, and drop_last leaves "
-            "out the incomplete one: use a smaller batch_size"
+        raise UsageError(
+            f"a batch of {batch_size} is more than the {len(data)} images there are, "
+            "and drop_last leaves out the incomplete one: use a smaller batch_size"
         )
     if balanced:
         weights = class_weights(data.labels, len(data.classes))[data.labels]
@@ -130,8 +155,8 @@ def batches(
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:
-    """One weight a class, inverse to its count, averaging 1 over the images; a class
-    without images weighs 0."""
+    """Weights (classes,) inverse to the classes' counts, with mean 1 over the images. A
+    class without images has weight 0."""
     counts = torch.bincount(labels, minlength=classes).float()
     weights = torch.where(counts > 0, 1 / counts.clamp(min=1), torch.zeros(()))
     return weights * len(labels) / (counts * weights).sum()

@@ -2,25 +2,45 @@
 they are known."""
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cnnviz_utils.base.settings import UsageError
+
 
 class Rows:
     """Some rows of an array, in some order, without copying it: a memory map of a
-    gigabyte stays on disk."""
+    gigabyte stays on disk.
 
-    def __init__(self, array: np.ndarray, index: np.ndarray):
+    hashes: one of each row's bytes, uint8 (N, 16) (`hash_rows`), if it is known: it is
+        then not computed again.
+    """
+
+    def __init__(
+        self,
+        array: "np.ndarray | Rows",
+        index: np.ndarray | None = None,
+        hashes: np.ndarray | None = None,
+    ):
+        self.array: np.ndarray
+        self.index: np.ndarray = np.arange(len(array)) if index is None else index
+        self.hashes: np.ndarray | None = hashes
         if isinstance(array, Rows):
-            array, index = array.array, array.index[index]
-        self.array, self.index = array, index
+            self.array, self.hashes = array.array, array.hashes
+            self.index = array.index[self.index]
+        else:
+            self.array = array
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, key) -> np.ndarray:
         return self.array[self.index[key]]
@@ -31,6 +51,14 @@ class Rows:
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self.index), *self.array.shape[1:])
+
+
+def hash_rows(rows: np.ndarray | Rows) -> np.ndarray:
+    """A hash of each row's bytes (of each image's pixels): uint8 (N, 16)."""
+    if isinstance(rows, Rows) and rows.hashes is not None:
+        return rows.hashes[rows.index]
+    found = [hashlib.sha256(row.tobytes()).digest()[:16] for row in rows]
+    return np.frombuffer(b"".join(found), np.uint8).reshape(-1, 16)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,20 +75,44 @@ class ImageSet:
     paths: where each image came from: a file relative to the data set's folder, or
         "train/17" for a drawn one
     info: one dict an image or None: what was drawn (species, realm, background, ...)
-    fingerprint: changes whenever images or labels do
+
+    Raises UsageError where there is not one label an image, or a label has no class.
     """
 
     images: np.ndarray | Rows
     labels: Tensor
     classes: tuple[str, ...]
-    fingerprint: str
     parts: np.ndarray | Rows | None = None
     has_mask: np.ndarray | None = None
     paths: tuple[str, ...] | None = None
     info: tuple[dict, ...] | None = field(default=None, repr=False)
 
+    def __post_init__(self) -> None:
+        labels = self.labels
+        if labels.ndim != 1 or len(labels) != len(self.images):
+            raise UsageError(
+                f"{len(self.images)} images need as many labels, "
+                f"not {tuple(labels.shape)}"
+            )
+        if labels.is_floating_point() or labels.dtype == torch.bool:
+            raise UsageError(f"labels must be whole numbers, not {labels.dtype}")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < len(self.classes):
+            raise UsageError(
+                f"labels must be from 0 to {len(self.classes) - 1}, a class each, not "
+                f"from {int(labels.min())} to {int(labels.max())}"
+            )
+
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def fingerprint(self) -> str:
+        """12 hex digits that change whenever images, labels, classes or their order do:
+        made from their content."""
+        stamp = hashlib.sha256(hash_rows(self.images).tobytes())
+        stamp.update(self.labels.cpu().numpy().astype("<i8").tobytes())
+        stamp.update(json.dumps([*self.images.shape, *self.classes]).encode())
+        return stamp.hexdigest()[:12]
 
     def __getitem__(
         self, index: int | slice | Sequence[int] | Tensor
@@ -72,8 +124,8 @@ class ImageSet:
     def on(
         self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
     ) -> tuple[Tensor, Tensor]:
-        """`self[index]` on a device; what travels there are the bytes, a quarter of the
-        floats."""
+        """`self[index]` on a device. The images are moved as bytes and become floats
+        there: a quarter of the traffic."""
         index = np.asarray(index) if not isinstance(index, int | slice) else index
         images = torch.from_numpy(np.array(self.images[index])).to(device)
         return images.float().div_(255), self.labels[index].to(device)
@@ -97,23 +149,39 @@ class ImageSet:
         return torch.from_numpy(np.asarray(self.parts[index]) > 0)
 
     def subset(self, index: Sequence[int] | Tensor | np.ndarray) -> "ImageSet":
-        """The images at those positions, in that order. Nothing is copied: the new set
-        looks through to this one's pixels."""
-        index = np.asarray(index, dtype=np.int64)
+        """The images at those positions, in that order, or those for which a mask (one
+        truth value an image) is true. Nothing is copied: the new set looks through to
+        this one's pixels.
+
+        Raises UsageError for a mask of another length, or positions that are none.
+        """
+        index = _positions(index, len(self))
         pick = lambda values: (
             None if values is None else tuple(values[i] for i in index)
         )
-        rows = lambda array: None if array is None else Rows(array, index)
         return replace(
             self,
-            images=rows(self.images),
+            images=Rows(self.images, index),
             labels=self.labels[index],
-            parts=rows(self.parts),
+            parts=None if self.parts is None else Rows(self.parts, index),
             has_mask=None if self.has_mask is None else self.has_mask[index],
             paths=pick(self.paths),
             info=pick(self.info),
-            fingerprint=f"{self.fingerprint}[{digest(index)}]",
         )
+
+
+def _positions(index: Sequence[int] | Tensor | np.ndarray, count: int) -> np.ndarray:
+    """Positions, int64 (n,), from positions or from a mask of all."""
+    index = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
+    if index.dtype == bool:
+        if index.shape != (count,):
+            raise UsageError(
+                f"a mask for {count} images has as many truth values, not {index.shape}"
+            )
+        return np.flatnonzero(index)
+    if index.size and not np.issubdtype(index.dtype, np.integer):
+        raise UsageError(f"positions must be whole numbers, not {index.dtype}")
+    return index.astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.data.sets import ImageSet, hash_rows
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,15 +23,17 @@ def stratified_split(
     labels, shares: Sequence[float], seed: int = 0
 ) -> list[np.ndarray]:
     """Positions (n_k,) of each share, ascending: every class is cut in the same
-    proportions, to within one image.
+    proportions, to within one image. The first part, which is to learn from, has at
+    least one image of every class.
 
     What is left over after rounding down goes to the parts with the largest remainders,
-    class after class in turn, so that the parts' sizes are right too. Raises ValueError
+    class after class in turn, so that the parts' sizes are right too. Raises UsageError
     unless the shares are positive and add up to 1.
     """
     shares = np.asarray(shares, dtype=float)
-    if (shares <= 0).any() or abs(shares.sum() - 1) > 1e-6:
-        raise ValueError(
+    # said so that NaN is refused
+    if not ((shares > 0).all() and abs(shares.sum() - 1) <= 1e-6):
+        raise UsageError(
             f"shares must be positive and add up to 1, not {shares.tolist()}"
         )
     labels, rng = np.asarray(labels), np.random.default_rng(seed)
@@ -44,6 +47,10 @@ def stratified_split(
         for k in np.argsort(-owed, kind="stable")[: len(order) - sizes.sum()]:
             sizes[k] += 1
             owed[k] -= 1
+        if sizes[0] == 0:  # what cannot be learned cannot be tested
+            giver = int(np.argmin(np.where(sizes > 0, wanted - np.floor(wanted), 2)))
+            sizes[[0, giver]] += [1, -1]
+            owed[[0, giver]] += [-1, 1]
         for part, chunk in zip(
             parts, np.split(order, np.cumsum(sizes)[:-1]), strict=True
         ):
@@ -135,11 +142,12 @@ def normalisation(
 class Audit:
     """What is wrong with a split.
 
-    shares: a row a class, a column a set: the class's share of the set
-    copies: images that stand in two sets bit for bit, as (set, position, set, position)
-    near: the same for images that look alike (`near_duplicates`)
-    lost: images of the whole that are in no set; problems: one sentence for each
-        finding, none for an honest split
+    shares: each class's share of each set: classes in rows, sets in columns.
+    copies: images that are in two sets with exactly the same pixels, as (set, position,
+        set, position).
+    near: the same for images that look alike (`near_duplicates`).
+    lost: how many images of the whole are in no set.
+    problems: one sentence for each finding; empty for an honest split.
     """
 
     shares: pd.DataFrame
@@ -155,15 +163,24 @@ class Audit:
 
 def image_hashes(data: ImageSet) -> list[str]:
     """One hash an image, of its pixels: equal pixels, equal hash."""
-    return [
-        hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
-        for image in data.images
-    ]
+    return [row.tobytes().hex() for row in hash_rows(data.images)]
+
+
+def _images_in(sets: Mapping[str, ImageSet], hashes: Mapping[str, list[str]]) -> int:
+    """How many images of the whole stand in the sets together. By their paths where all
+    have one; else by their pixels: an image that is twice in one set stands for two, in
+    two sets for one."""
+    if all(s.paths is not None and len(s.paths) == len(s) for s in sets.values()):
+        return len({path for s in sets.values() for path in s.paths or ()})
+    counts: Counter[str] = Counter()
+    for found in hashes.values():
+        counts |= Counter(found)  # the larger number of each
+    return counts.total()
 
 
 def thumbnails(data: ImageSet, side: int = 8, batch: int = 512) -> torch.Tensor:
-    """Small grey versions (N, side * side) with mean 0 and norm 1: what is left when
-    light and details are gone."""
+    """Small grey versions of the images, (N, side * side), each shifted to mean 0 and
+    scaled to norm 1, so that brightness, contrast and details make no difference."""
     rows = []
     for start in range(0, len(data), batch):
         grey = data[start : start + batch][0].mean(1, keepdim=True)
@@ -186,11 +203,11 @@ def near_duplicates(
 def audit(
     sets: Mapping[str, ImageSet], whole: int | None = None, threshold: float = 0.995
 ) -> Audit:
-    """Check sets of one data set against each other; `whole` is how many images there
-    are in all.
+    """Check the sets of a split against each other.
 
-    A class's share counts as uneven when it is off by more than chance explains: four
-    standard errors of the smaller set, and more than one image.
+    whole: how many images there are in all; None if that is not known.
+    A class's share in a set counts as uneven if it differs from its share of all images
+    by more than four standard errors and by more than one image.
     """
     import pandas as pd
 
@@ -226,13 +243,13 @@ def audit(
         if len(bad):
             worst = bad.idxmax()
             problems.append(
-                f"{name} has {shares.loc[worst, name]:.1%} {worst} where the whole has {overall[worst]:.1%}"
+                f"{name} has {shares.loc[worst, name]:.1%} {worst} "
+                f"where the whole has {overall[worst]:.1%}"
                 + (f" ({len(bad) - 1} more classes are off)" if len(bad) > 1 else "")
             )
         if empty := counts.index[(counts[name] == 0) & (overall > 0)].tolist():
             problems.append(f"{name} has no image of {', '.join(empty)}")
-    distinct = len(set().union(*hashes.values()))
-    lost = 0 if whole is None else max(0, whole - distinct)
+    lost = 0 if whole is None else max(0, whole - _images_in(sets, hashes))
     if lost:
         problems.append(f"{lost} of {whole} images are in no set")
     return Audit(shares, copies, near, lost, problems)

@@ -36,8 +36,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "ResidualBlock",
             "SmallAlexNet",
             "SmallCNN",
-            "draw_as_he",
+            "he_initialise",
         ],
+        "saved": ["load_model", "save_model"],
         "weights": ["load_weights", "read_weights"],
     },
 )

@@ -11,23 +11,33 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.models.networks import Normalise, draw_as_he
+from cnnviz_utils.models.networks import Normalise, he_initialise
 
 
 def conv_bn_relu(
-    before: int, width: int, kernel: int = 3, stride: int = 1, groups: int = 1
+    in_channels: int,
+    out_channels: int,
+    kernel: int = 3,
+    stride: int = 1,
+    groups: int = 1,
 ) -> nn.Sequential:
-    """Convolution that keeps the maps' size (but for its stride), batch normalisation,
-    ReLU.
+    """A convolution padded so that only its stride changes the maps' size, batch
+    normalisation, ReLU.
 
-    groups = before = width makes it depthwise: a kernel a channel, and no channel hears
-    of another.
+    With groups = in_channels = out_channels it is depthwise: each output channel is
+    computed from one input channel alone, by a kernel of its own.
     """
     return nn.Sequential(
         nn.Conv2d(
-            before, width, kernel, stride, kernel // 2, groups=groups, bias=False
+            in_channels,
+            out_channels,
+            kernel,
+            stride,
+            kernel // 2,
+            groups=groups,
+            bias=False,
         ),
-        nn.BatchNorm2d(width),
+        nn.BatchNorm2d(out_channels),
         nn.ReLU(),
     )
 
@@ -36,9 +46,9 @@ class SmallVGG(nn.Module):
     """VGG (Simonyan and Zisserman 2015): nothing but 3x3 convolutions, with 2x2 pooling
     between blocks of them.
 
-    convs, widths: convolutions of each block, and their channels. Names as
-    torchvision's: `features`, `avgpool`, `classifier`. As in 2014 there is no batch
-    normalisation; `norm` adds it behind every convolution.
+    convs, widths: how many convolutions each block has, and how many channels. The
+    parts have torchvision's names: `features`, `avgpool`, `classifier`. As in the paper
+    there is no batch normalisation; `norm` adds it behind every convolution.
     """
 
     def __init__(
@@ -51,25 +61,26 @@ class SmallVGG(nn.Module):
     ):
         super().__init__()
         self.normalise = Normalise()
-        layers, before = [], 3
+        layers: list[nn.Module] = []
+        in_channels = 3
         for count, width in zip(convs, widths, strict=True):
             for _ in range(count):
                 layers += [
-                    nn.Conv2d(before, width, 3, padding=1),
+                    nn.Conv2d(in_channels, width, 3, padding=1),
                     *([nn.BatchNorm2d(width)] if norm else []),
                     nn.ReLU(),
                 ]
-                before = width
+                in_channels = width
             layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
         self.avgpool = nn.AdaptiveAvgPool2d(2)
         self.classifier = nn.Sequential(
-            nn.Linear(4 * before, 128),
+            nn.Linear(4 * in_channels, 128),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(128, classes),
         )
-        draw_as_he(self)
+        he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(
@@ -78,26 +89,31 @@ class SmallVGG(nn.Module):
 
 
 class Inception(nn.Module):
-    """Four ways side by side, their maps stacked (Szegedy 2015): 1x1; 3x3; 5x5; pooling
-    and 1x1.
+    """Four branches side by side whose maps are concatenated (Szegedy 2015): a 1x1
+    convolution; a 3x3; a 5x5; max-pooling followed by a 1x1.
 
-    widths: channels of the four ways. reduce: channels that a 1x1 convolution leaves to
-    the 3x3 and to the 5x5 before they compute; None leaves them all (the "naive" block
-    of the paper's figure 2a).
+    widths: output channels of the four branches. reduce: to how many channels a 1x1
+    convolution reduces the input of the 3x3 and of the 5x5 branch; None for no such
+    reduction (the "naive" block of the paper's figure 2a).
     """
 
     def __init__(
-        self, before: int, widths: Sequence[int], reduce: Sequence[int] | None
+        self, in_channels: int, widths: Sequence[int], reduce: Sequence[int] | None
     ):
         super().__init__()
         one, three, five, pooled = widths
-        to_three, to_five = reduce or (before, before)
-        less = lambda width: [conv_bn_relu(before, width, 1)] if reduce else []
-        self.way1 = conv_bn_relu(before, one, 1)
-        self.way3 = nn.Sequential(*less(to_three), conv_bn_relu(to_three, three, 3))
-        self.way5 = nn.Sequential(*less(to_five), conv_bn_relu(to_five, five, 5))
+        to_three, to_five = reduce or (in_channels, in_channels)
+
+        def reduction(width: int) -> list[nn.Module]:
+            return [conv_bn_relu(in_channels, width, 1)] if reduce else []
+
+        self.way1 = conv_bn_relu(in_channels, one, 1)
+        self.way3 = nn.Sequential(
+            *reduction(to_three), conv_bn_relu(to_three, three, 3)
+        )
+        self.way5 = nn.Sequential(*reduction(to_five), conv_bn_relu(to_five, five, 5))
         self.way_pool = nn.Sequential(
-            nn.MaxPool2d(3, 1, 1), conv_bn_relu(before, pooled, 1)
+            nn.MaxPool2d(3, 1, 1), conv_bn_relu(in_channels, pooled, 1)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -107,12 +123,13 @@ class Inception(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """A classifier half-way up, there only while training."""
+    """A second classifier on maps from the middle of the network, used only while
+    training: its gradient reaches the early layers directly."""
 
-    def __init__(self, before: int, classes: int):
+    def __init__(self, in_channels: int, classes: int):
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(2)
-        self.reduce = conv_bn_relu(before, 16, 1)
+        self.reduce = conv_bn_relu(in_channels, 16, 1)
         self.head = nn.Linear(64, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,26 +152,27 @@ class SmallGoogLeNet(nn.Module):
         w = width
         self.normalise = Normalise()
         self.stem = nn.Sequential(conv_bn_relu(3, 2 * w, 3, 2), nn.MaxPool2d(3, 2, 1))
-        less = lambda three, five: (three, five) if reduce else None
-        self.inception1 = Inception(2 * w, (2 * w, 4 * w, w, w), less(2 * w, w // 2))
+
+        def to(three: int, five: int) -> tuple[int, int] | None:
+            return (three, five) if reduce else None
+
+        self.inception1 = Inception(2 * w, (2 * w, 4 * w, w, w), to(2 * w, w // 2))
         self.pool = nn.MaxPool2d(3, 2, 1)
-        self.inception2 = Inception(8 * w, (4 * w, 6 * w, 2 * w, 2 * w), less(3 * w, w))
-        self.inception3 = Inception(
-            14 * w, (4 * w, 8 * w, 2 * w, 2 * w), less(4 * w, w)
-        )
+        self.inception2 = Inception(8 * w, (4 * w, 6 * w, 2 * w, 2 * w), to(3 * w, w))
+        self.inception3 = Inception(14 * w, (4 * w, 8 * w, 2 * w, 2 * w), to(4 * w, w))
         self.aux1 = AuxiliaryHead(8 * w, classes) if auxiliary else None
         self.aux2 = AuxiliaryHead(14 * w, classes) if auxiliary else None
         self.average = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(16 * w, classes)
         for name, part in self.named_children():
             if name.startswith(("stem", "inception")):
-                draw_as_he(part)
+                he_initialise(part)
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, Tensor, Tensor]:
         low = self.inception1(self.stem(self.normalise(images)))
         middle = self.inception2(self.pool(low))
         logits = self.head(self.average(self.inception3(middle)).flatten(1))
-        if self.training and self.aux1 is not None:
+        if self.training and self.aux1 is not None and self.aux2 is not None:
             return logits, self.aux2(middle), self.aux1(low)
         return logits
 
@@ -164,10 +182,12 @@ class SeparableBlock(nn.Module):
     channel by itself; `pointwise`, a 1x1 convolution that mixes the channels. BN and
     ReLU follow each."""
 
-    def __init__(self, before: int, width: int, stride: int = 1):
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1):
         super().__init__()
-        self.depthwise = conv_bn_relu(before, before, 3, stride, groups=before)
-        self.pointwise = conv_bn_relu(before, width, 1)
+        self.depthwise = conv_bn_relu(
+            in_channels, in_channels, 3, stride, groups=in_channels
+        )
+        self.pointwise = conv_bn_relu(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.pointwise(self.depthwise(x))
@@ -177,8 +197,8 @@ class SmallMobileNet(nn.Module):
     """MobileNet (Howard 2017): a stem, then separable blocks named block1, block2, ...,
     average, one linear layer.
 
-    widths, strides: of the blocks. `separable=False` gives the twin with full 3x3
-        convolutions in their place.
+    widths, strides: output channels and stride of each block. `separable=False` puts
+        full 3x3 convolutions in the place of the separable blocks, for comparison.
     """
 
     def __init__(
@@ -192,18 +212,19 @@ class SmallMobileNet(nn.Module):
         super().__init__()
         self.normalise = Normalise()
         self.stem = conv_bn_relu(3, stem, 3, 2)
-        before, self.blocks = stem, [f"block{i}" for i in range(1, len(widths) + 1)]
+        self.blocks = [f"block{i}" for i in range(1, len(widths) + 1)]
+        in_channels = stem
         for name, width, stride in zip(self.blocks, widths, strides, strict=True):
             block = (
-                SeparableBlock(before, width, stride)
+                SeparableBlock(in_channels, width, stride)
                 if separable
-                else conv_bn_relu(before, width, 3, stride)
+                else conv_bn_relu(in_channels, width, 3, stride)
             )
             setattr(self, name, block)
-            before = width
+            in_channels = width
         self.average = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(before, classes)
-        draw_as_he(self)
+        self.head = nn.Linear(in_channels, classes)
+        he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(self.normalise(images))

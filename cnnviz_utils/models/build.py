@@ -123,8 +123,15 @@ def build_model(
         )
     if mean is not None or std is not None:
         model.normalise = Normalise(mean or (0.5,) * 3, std or (0.5,) * 3)
+    # what `save_model` writes beside the weights
+    vars(model)["built"] = {
+        "network": name,
+        "num_classes": num_classes,
+        "size": size,
+        "options": options,
+    }
     if classes is not None:
-        model.classes = tuple(classes)
+        vars(model)["classes"] = tuple(classes)
     return model
 
 

@@ -1,5 +1,4 @@
-"""What a network costs: numbers to store, multiplications to make, memory to train in,
-time. See also `viz.receptive`."""
+"""What a network costs: parameters, multiply-adds, memory in training, time."""
 
 from __future__ import annotations
 
@@ -22,15 +21,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Costs:
-    """For one image. What only runs in training (GoogLeNet's auxiliary heads) is not
-    counted but in `training_bytes`.
+    """What a network costs for one image. Parts that only run in training (GoogLeNet's
+    auxiliary heads) count in `training_bytes` alone.
 
-    parameters: numbers that are learned
-    multiply_adds: a multiplication and an addition count as one; those of convolutions
-        and linear layers
-    activations: numbers that convolutions and linear layers give out (Radosavovic 2020)
-    training_bytes: what has to be kept until the gradient has been computed, in
-        float32; the weights not included
+    parameters: how many numbers are learned.
+    multiply_adds: of convolutions and linear layers; a multiplication together with an
+        addition counts as one.
+    activations: how many numbers convolutions and linear layers put out (Radosavovic et
+        al. 2020).
+    training_bytes: what must be kept until the gradient has been computed, in float32,
+        without the weights.
     """
 
     parameters: int
@@ -39,9 +39,9 @@ class Costs:
     training_bytes: int
 
 
-def without_numbers(model: nn.Module) -> dict[str, Tensor]:
-    """The network's parameters and buffers on the "meta" device: shapes without
-    numbers, so that nothing is computed."""
+def without_values(model: nn.Module) -> dict[str, Tensor]:
+    """The network's parameters and buffers on the "meta" device, where tensors have
+    shapes but no values and operations cost nothing."""
     blank = lambda tensor: torch.empty_like(
         tensor, device="meta", requires_grad=tensor.requires_grad
     )
@@ -52,8 +52,8 @@ def without_numbers(model: nn.Module) -> dict[str, Tensor]:
 
 
 def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
-    """A row for each layer that has parameters and runs, in the order in which they
-    run, for one image of size x size.
+    """A table with one row for each layer that has parameters, in the order in which
+    they run, for one image of size x size pixels.
 
     Columns: kind, shape (of the output, without the batch), parameters, multiply_adds,
     activations (0 for layers that are neither convolution nor linear). The index holds
@@ -65,7 +65,6 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
     rows: dict[str, dict] = {}
 
     def note(layer: nn.Module, name: str, output: Tensor) -> None:
-        counted = isinstance(layer, nn.Conv2d | nn.Linear)
         row = rows.setdefault(
             name,
             {
@@ -76,9 +75,8 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
                 "activations": 0,
             },
         )
-        # each number of the output is a sum over one filter: weight[0] has as many
-        # numbers as products
-        if counted:
+        # each number of the output takes one multiply-add for each weight of a filter
+        if isinstance(layer, nn.Conv2d | nn.Linear):
             row["multiply_adds"] += output[0].numel() * layer.weight[0].numel()
             row["activations"] += output[0].numel()
 
@@ -93,7 +91,7 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
         with evaluating(model), torch.no_grad():
             functional_call(
                 model,
-                without_numbers(model),
+                without_values(model),
                 torch.empty(1, channels, size, size, device="meta"),
             )
     finally:
@@ -105,10 +103,10 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
 def training_bytes(
     model: nn.Module, size: int, channels: int = 3, batch: int = 2
 ) -> int:
-    """Bytes an image that autograd keeps between the forward and the backward pass:
-    each piece of memory once, without the weights. Nothing is computed and nothing
-    changes, not even BatchNorm's statistics."""
-    state = without_numbers(model)
+    """How many bytes autograd keeps for each image between the forward and the backward
+    pass, without the weights. Memory that several tensors share counts once. Nothing is
+    computed, and nothing changes, not even BatchNorm's statistics."""
+    state = without_values(model)
     modes = [(module, module.training) for module in model.modules()]
     images = torch.empty(batch, channels, size, size, device="meta")
     model.train()
@@ -125,11 +123,12 @@ def training_bytes(
 def count_costs(model: nn.Module, size: int, channels: int = 3) -> Costs:
     """The four sums for one image of size x size."""
     table = layer_costs(model, size, channels)
-    sums = (
-        int(table[column].sum())
-        for column in ("parameters", "multiply_adds", "activations")
+    return Costs(
+        parameters=int(table["parameters"].sum()),
+        multiply_adds=int(table["multiply_adds"].sum()),
+        activations=int(table["activations"].sum()),
+        training_bytes=training_bytes(model, size, channels),
     )
-    return Costs(*sums, training_bytes(model, size, channels))
 
 
 def images_per_second(

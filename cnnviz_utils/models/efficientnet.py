@@ -1,12 +1,13 @@
-"""EfficientNet-Lite (Liu 2020, after Tan and Le 2019), written out by hand:
-MobileNet's heir.
+"""EfficientNet-Lite (Liu 2020, after Tan and Le 2019), written out by hand; it builds
+on MobileNet.
 
-MobileNet cut the full convolution into a depthwise one (one kernel a channel) and a
-pointwise one (1x1, mixes channels). MobileNetV2 (Sandler 2018) turned the residual
-block inside out: narrow maps are passed on, and inside a block they are widened
-sixfold, so that the cheap depthwise convolution works on many channels. EfficientNet
-stacks such blocks in seven stages; the Lite form leaves out squeeze-and-excitation and
-takes ReLU6 (max(0, min(x, 6))), which small devices compute in eight bits.
+MobileNet split the full convolution into a depthwise one (a kernel for each channel)
+and a pointwise one (1x1, mixes channels). MobileNetV2 (Sandler 2018) turned the
+residual block inside out: narrow maps are passed on, and inside a block they are
+widened sixfold, so that the cheap depthwise convolution works on many channels.
+EfficientNet stacks such blocks in seven stages; the Lite form leaves out
+squeeze-and-excitation and takes ReLU6 (max(0, min(x, 6))), which small devices compute
+in eight bits.
 
 The original is TensorFlow's, which pads where the stride is 2 on the right and at the
 bottom first: `SamePadding`. With other padding, or another epsilon in BatchNorm, the
@@ -19,7 +20,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnviz_utils.models.networks import Normalise, draw_as_he
+from cnnviz_utils.models.networks import Normalise, he_initialise
 
 # a stage a row: kernel, stride of its first block, how many times blocks widen inside,
 # channels that come out, blocks
@@ -68,8 +69,8 @@ class SamePadding(nn.Module):
 
 
 def conv_bn(
-    before: int,
-    width: int,
+    in_channels: int,
+    out_channels: int,
     kernel: int = 1,
     stride: int = 1,
     groups: int = 1,
@@ -80,14 +81,14 @@ def conv_bn(
 
     At stride 1 the padding is the same on all sides, and the convolution's own.
     """
-    layers = OrderedDict()
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
     if stride > 1:
         layers["pad"] = SamePadding(kernel, stride)
     padding = 0 if stride > 1 else kernel // 2
     layers["conv"] = nn.Conv2d(
-        before, width, kernel, stride, padding, groups=groups, bias=False
+        in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False
     )
-    layers["bn"] = nn.BatchNorm2d(width, eps=EPSILON)
+    layers["bn"] = nn.BatchNorm2d(out_channels, eps=EPSILON)
     if relu:
         layers["relu"] = nn.ReLU6()
     return nn.Sequential(layers)
@@ -97,13 +98,15 @@ class InvertedResidual(nn.Module):
     """Widen (1x1), look around (depthwise), narrow (1x1, no ReLU: it would lose what
     the few channels hold); plus the input where the shape is the same."""
 
-    def __init__(self, before: int, width: int, kernel: int, stride: int, times: int):
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int, stride: int, times: int
+    ):
         super().__init__()
-        inside = before * times
-        self.expand = conv_bn(before, inside) if times > 1 else nn.Identity()
+        inside = in_channels * times
+        self.expand = conv_bn(in_channels, inside) if times > 1 else nn.Identity()
         self.depthwise = conv_bn(inside, inside, kernel, stride, groups=inside)
-        self.project = conv_bn(inside, width, relu=False)
-        self.shortcut = stride == 1 and before == width
+        self.project = conv_bn(inside, out_channels, relu=False)
+        self.shortcut = stride == 1 and in_channels == out_channels
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.project(self.depthwise(self.expand(x)))
@@ -136,23 +139,23 @@ class EfficientNetLite(nn.Module):
         super().__init__()
         self.normalise = Normalise(MEAN, STD)
         self.stem = conv_bn(3, 32, 3, 2)
-        before, ends = 32, (1, len(STAGES))
+        in_channels, ends = 32, (1, len(STAGES))
         for i, (kernel, stride, times, width, count) in enumerate(STAGES, start=1):
             width = divisible_by_8(width * widen)
             count = count if i in ends else math.ceil(count * deepen)
-            blocks = [InvertedResidual(before, width, kernel, stride, times)] + [
+            blocks = [InvertedResidual(in_channels, width, kernel, stride, times)] + [
                 InvertedResidual(width, width, kernel, 1, times)
                 for _ in range(count - 1)
             ]
             setattr(self, f"stage{i}", nn.Sequential(*blocks))
-            before = width
-        self.top = conv_bn(before, 1280)
+            in_channels = width
+        self.top = conv_bn(in_channels, 1280)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(1280, classes)
         self.stages = [name for name, _ in self.named_children()]
-        draw_as_he(self)
+        he_initialise(self)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, images: Tensor) -> Tensor:

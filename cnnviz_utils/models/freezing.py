@@ -10,20 +10,22 @@ from cnnviz_utils.models.build import layer_names
 
 
 def _stay_evaluating(module: nn.Module, mode: bool = True) -> nn.Module:
-    """What `train` is for a frozen BatchNorm: evaluation mode, whatever is asked
-    for."""
+    """The method `train` of a frozen BatchNorm: it stays in evaluation mode, whatever
+    `mode` is."""
     return nn.Module.train(module, False)
 
 
 def freeze(
     model: nn.Module, parts: str | Iterable[str], frozen: bool = True
 ) -> nn.Module:
-    """Stop parts from changing, by name ("features", "stage1"): parameters, and the
-    statistics of their BatchNorms.
+    """Freeze parts of a network by name ("features", "stage1"): their parameters, and
+    the running statistics of their BatchNorms.
 
-    A BatchNorm in training mode goes on averaging what it sees even when its parameters
-    are frozen; its `train` is therefore overridden, so that a later `model.train()`
-    leaves it in evaluation mode. Raises ValueError for a part that there is not.
+    A BatchNorm in training mode goes on updating its statistics even when its
+    parameters are frozen. Its method `train` is therefore replaced, so that a later
+    `model.train()` leaves it in evaluation mode.
+
+    Raises ValueError for a part that the network does not have.
     """
     parts = [parts] if isinstance(parts, str) else list(parts)
     names = [name for name, _ in model.named_parameters()] + layer_names(model)
@@ -39,8 +41,8 @@ def freeze(
     for name, module in model.named_modules():
         if belongs(name, parts) and isinstance(module, nn.modules.batchnorm._BatchNorm):
             if frozen:
-                # bound, so that a deep copy's holds the copy
-                module.train = MethodType(_stay_evaluating, module)
+                # a bound method: a deep copy of the model then holds the copy's module
+                module.__dict__["train"] = MethodType(_stay_evaluating, module)
             else:
                 module.__dict__.pop("train", None)
             module.train(module.training and not frozen)

@@ -9,8 +9,8 @@ import hashlib
 import importlib.util
 from functools import cache
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
 from cnnviz_utils.base.paths import data_root
@@ -71,7 +71,7 @@ def imagenet_weights(name: str) -> Path:
     return _in_package(name) if name in PACKAGES else _torchvisions(name)
 
 
-def imagenet_state(name: str, model: torch.nn.Module) -> dict[str, Tensor]:
+def imagenet_state(name: str, model: Any) -> dict[str, Tensor]:
     """The ImageNet weights of `model`, by its own names."""
     state = read_weights(imagenet_weights(name))
     if name not in PACKAGES:
@@ -85,7 +85,9 @@ def imagenet_state(name: str, model: torch.nn.Module) -> dict[str, Tensor]:
 def _in_package(name: str) -> Path:
     package, file, sha256 = PACKAGES[name]
     found = importlib.util.find_spec(package.replace("-", "_"))
-    path = Path(found.origin).parent / "models" / file if found else None
+    path = None
+    if found is not None and found.origin is not None:
+        path = Path(found.origin).parent / "models" / file
     if path is None or not path.is_file():
         raise FileNotFoundError(
             f"the ImageNet weights of {name} come with the package {package}, which "

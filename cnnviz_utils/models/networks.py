@@ -6,15 +6,17 @@ and gives logits (N, classes).
 """
 
 from collections.abc import Sequence
-from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 
 class Normalise(nn.Module):
-    """(x - mean) / std, by channel. Being a layer, no picture outside the network ever
-    has to be un-normalised."""
+    """(x - mean) / std, by channel. It is the network's first layer, so that pictures
+    outside the network are always in [0, 1]."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -29,9 +31,10 @@ class Normalise(nn.Module):
         return (images - self.mean) / self.std
 
 
-def draw_as_he(model: nn.Module) -> None:
-    """Weights of convolutions and linear layers from a normal distribution that keeps
-    the signal's size through ReLU (He 2015); biases 0."""
+def he_initialise(model: nn.Module) -> None:
+    """Draw the weights of convolutions and linear layers from a normal distribution
+    whose width keeps the size of the signal the same from layer to layer through ReLU
+    (He 2015); set biases to 0."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
@@ -40,9 +43,12 @@ def draw_as_he(model: nn.Module) -> None:
 
 
 class SmallCNN(nn.Module):
-    """The small network of the Tiny ImageNet assignment: two convolutions of 5x5 with pooling, two linear layers.
+    """The small network of the Tiny ImageNet assignment: two convolutions of 5x5, each
+    followed by pooling, and two linear layers.
+
     At 64 px 2,704 numbers reach the first linear layer. `version` 2 has batch
-    normalisation, wider linear layers and dropout."""
+    normalisation, wider linear layers and dropout.
+    """
 
     def __init__(
         self,
@@ -54,24 +60,24 @@ class SmallCNN(nn.Module):
         super().__init__()
         self.normalise = Normalise()
         first, bias = (8, True) if version == 1 else (6, False)
-        bn = (lambda c: nn.Identity()) if version == 1 else nn.BatchNorm2d
+
+        def norm(channels: int) -> nn.Module:
+            return nn.Identity() if version == 1 else nn.BatchNorm2d(channels)
+
         self.conv1 = nn.Sequential(
-            nn.Conv2d(3, first, 5, bias=bias), bn(first), nn.ReLU(), nn.MaxPool2d(2)
+            nn.Conv2d(3, first, 5, bias=bias), norm(first), nn.ReLU(), nn.MaxPool2d(2)
         )
         self.conv2 = nn.Sequential(
-            nn.Conv2d(first, 16, 5, bias=bias), bn(16), nn.ReLU(), nn.MaxPool2d(2)
+            nn.Conv2d(first, 16, 5, bias=bias), norm(16), nn.ReLU(), nn.MaxPool2d(2)
         )
-        numbers = 16 * (((size - 4) // 2 - 4) // 2) ** 2
-        widths = (64,) if version == 1 else (512, 96)
-        layers, before = [nn.Flatten()], numbers
-        for i, width in enumerate(widths):
-            layers += [
-                nn.Linear(before, width),
-                nn.ReLU(),
-                *([nn.Dropout(dropout[i])] if version == 2 else []),
-            ]
-            before = width
-        self.head = nn.Sequential(*layers, nn.Linear(before, classes))
+        features = 16 * (((size - 4) // 2 - 4) // 2) ** 2
+        layers: list[nn.Module] = [nn.Flatten()]
+        for i, width in enumerate((64,) if version == 1 else (512, 96)):
+            layers += [nn.Linear(features, width), nn.ReLU()]
+            if version == 2:
+                layers.append(nn.Dropout(dropout[i]))
+            features = width
+        self.head = nn.Sequential(*layers, nn.Linear(features, classes))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(self.conv2(self.conv1(self.normalise(images))))
@@ -81,9 +87,9 @@ class SmallAlexNet(nn.Module):
     """AlexNet (Krizhevsky 2012) for small images, with torchvision's names: `features`,
     `classifier`.
 
-    Weights are drawn as He (2015) does for ReLU: with PyTorch's smaller ones eight
-    layers without batch normalisation need hundreds of steps before anything moves.
-    `norm` puts batch normalisation before every ReLU; names stay.
+    Its weights start from He initialisation (2015): with PyTorch's smaller ones, eight
+    layers without batch normalisation need hundreds of steps before the loss falls.
+    `norm` puts batch normalisation before every ReLU; the layers keep their names.
     """
 
     def __init__(
@@ -91,39 +97,44 @@ class SmallAlexNet(nn.Module):
     ):
         super().__init__()
         w = width
-        relu = (
-            (lambda kind, c: nn.Sequential(kind(c), nn.ReLU()))
-            if norm
-            else (lambda kind, c: nn.ReLU())
-        )
-        maps, numbers = partial(relu, nn.BatchNorm2d), partial(relu, nn.BatchNorm1d)
+
+        def relu_maps(channels: int) -> nn.Module:
+            if not norm:
+                return nn.ReLU()
+            return nn.Sequential(nn.BatchNorm2d(channels), nn.ReLU())
+
+        def relu_numbers(features: int) -> nn.Module:
+            if not norm:
+                return nn.ReLU()
+            return nn.Sequential(nn.BatchNorm1d(features), nn.ReLU())
+
         self.normalise = Normalise()
         self.features = nn.Sequential(
             nn.Conv2d(3, w, 7, stride=2, padding=3),
-            maps(w),
+            relu_maps(w),
             nn.MaxPool2d(3, 2),
             nn.Conv2d(w, 2 * w, 5, padding=2),
-            maps(2 * w),
+            relu_maps(2 * w),
             nn.MaxPool2d(3, 2),
             nn.Conv2d(2 * w, 3 * w, 3, padding=1),
-            maps(3 * w),
+            relu_maps(3 * w),
             nn.Conv2d(3 * w, 2 * w, 3, padding=1),
-            maps(2 * w),
+            relu_maps(2 * w),
             nn.Conv2d(2 * w, 2 * w, 3, padding=1),
-            maps(2 * w),
+            relu_maps(2 * w),
             nn.MaxPool2d(3, 2),
         )
         self.avgpool = nn.AdaptiveAvgPool2d(3)
         self.classifier = nn.Sequential(
             nn.Dropout(dropout),
             nn.Linear(18 * w, 256),
-            numbers(256),
+            relu_numbers(256),
             nn.Dropout(dropout),
             nn.Linear(256, 256),
-            numbers(256),
+            relu_numbers(256),
             nn.Linear(256, classes),
         )
-        draw_as_he(self)
+        he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.classifier(
@@ -132,25 +143,32 @@ class SmallAlexNet(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """y = ReLU(f(x) + x), f = conv, BN, ReLU, conv, BN (He 2016). Where shape changes,
-    x passes a 1x1 convolution.
+    """y = ReLU(f(x) + x), where f is conv, BN, ReLU, conv, BN (He 2016). Where f
+    changes the shape, x goes through a 1x1 convolution and BN first.
 
     `shortcut=False` gives the plain block of the same depth, for comparison.
     """
 
-    def __init__(self, before: int, width: int, stride: int = 1, shortcut: bool = True):
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        stride: int = 1,
+        shortcut: bool = True,
+    ):
         super().__init__()
-        self.conv1 = nn.Conv2d(before, width, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
         self.relu2 = nn.ReLU()
         self.shortcut = shortcut
         self.downsample = None
-        if shortcut and (stride != 1 or before != width):
+        if shortcut and (stride != 1 or in_channels != out_channels):
             self.downsample = nn.Sequential(
-                nn.Conv2d(before, width, 1, stride, bias=False), nn.BatchNorm2d(width)
+                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+                nn.BatchNorm2d(out_channels),
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -161,11 +179,12 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem, stages of residual blocks, average over positions, linear layer. Stages are
-    named stage1, stage2, ...
+    """A stem, stages of residual blocks, the average over positions, a linear layer.
+    The stages are named stage1, stage2, ...
 
-    strides: by how much the first block of each stage shrinks the maps; 1, then 2 each
-        by default.
+    blocks, widths: how many blocks each stage has, and how many channels.
+    strides: by how much the first block of each stage shrinks the maps; by default 1
+        for the first stage and 2 for every other one.
     stem: "3x3" (stride 2), "3x3+pool", or "7x7+pool" as in torchvision, each followed
     by BN and ReLU. ResNet([3, 4, 6, 3], [64, 128, 256, 512], n,
     stem="7x7+pool") is ResNet-34. `shortcut=False` gives plain blocks.
@@ -184,10 +203,8 @@ class ResNet(nn.Module):
         if stem not in ("3x3", "3x3+pool", "7x7+pool"):
             raise ValueError(f'stem is "3x3", "3x3+pool" or "7x7+pool", not {stem!r}')
         self.normalise = Normalise()
-        kernel, pool = (
-            int(stem[0]),
-            [nn.MaxPool2d(3, 2, 1)] if stem.endswith("pool") else [],
-        )
+        kernel = int(stem[0])
+        pool = [nn.MaxPool2d(3, 2, 1)] if stem.endswith("pool") else []
         strides = strides or [1] + [2] * (len(blocks) - 1)
         self.stem = nn.Sequential(
             nn.Conv2d(3, widths[0], kernel, 2, kernel // 2, bias=False),
@@ -195,13 +212,14 @@ class ResNet(nn.Module):
             nn.ReLU(),
             *pool,
         )
-        before, self.stages = widths[0], []
+        in_channels = widths[0]
+        self.stages: list[str] = []
         for i, (count, width, stride) in enumerate(
             zip(blocks, widths, strides, strict=True), start=1
         ):
             chain = [
                 ResidualBlock(
-                    before if b == 0 else width,
+                    in_channels if b == 0 else width,
                     width,
                     stride if b == 0 else 1,
                     shortcut,
@@ -210,12 +228,12 @@ class ResNet(nn.Module):
             ]
             setattr(self, f"stage{i}", nn.Sequential(*chain))
             self.stages.append(f"stage{i}")
-            before = width
+            in_channels = width
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.head = nn.Linear(before, classes)
-        draw_as_he(self.stem)
+        self.head = nn.Linear(in_channels, classes)
+        he_initialise(self.stem)
         for name in self.stages:
-            draw_as_he(getattr(self, name))
+            he_initialise(getattr(self, name))
 
     def forward(self, images: Tensor) -> Tensor:
         x = self.stem(self.normalise(images))

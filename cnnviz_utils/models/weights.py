@@ -66,11 +66,12 @@ def named_tensors(found: object, where: str = "the weights") -> dict[str, Tensor
         inside = [found[key] for key in NESTED if isinstance(found.get(key), Mapping)]
         if inside:
             return named_tensors(inside[0], where)
-    fine = isinstance(found, Mapping) and all(
-        isinstance(name, str) and isinstance(value, Tensor)
-        for name, value in found.items()
-    )
-    if not fine or found == {}:
+    if (
+        not isinstance(found, Mapping)
+        or not found
+        or not all(isinstance(name, str) for name in found)
+        or not all(isinstance(value, Tensor) for value in found.values())
+    ):
         kind = "nothing" if found == {} else f"a {type(found).__name__}"
         raise UsageError(
             f"{where} should hold tensors by name (model.state_dict()), "

@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "plot_scatter",
             "plot_scatter3d",
         ],
+        "comparison": ["plot_published"],
         "figure": [
             "COLOURS",
             "Picture",

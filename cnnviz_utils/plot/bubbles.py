@@ -13,8 +13,7 @@ from torch import Tensor
 
 from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure
 
-# where a label may stand, in points from the marker's edge: right, left, above, below,
-# and the corners
+# directions from a marker to its label: right, left, above, below, and the corners
 PLACES = (
     (1, 0),
     (-1, 0),
@@ -110,8 +109,8 @@ def plot_bubbles(
 def _place_labels(
     figure, axis, points: np.ndarray, names: Sequence[str], radius: np.ndarray
 ) -> None:
-    """Try the places of each label, ever further out, and keep the first that is free,
-    or the least covered."""
+    """Put each label beside its marker: try places at growing distances, and keep the
+    first that touches nothing, or the one that covers least."""
     # fixes the layout, so that points can be turned into pixels
     figure.draw_without_rendering()
     pixel = figure.dpi / 72
@@ -142,7 +141,7 @@ def _place_labels(
                 else None,
             )
             text.update_positions(renderer)
-            # an annotation's own would include its arrow
+            # the text's extent: the annotation's own would include its arrow
             box = Text.get_window_extent(text, renderer)
             others = [b for j, b in enumerate(taken) if j != i]
             covered = sum(_shared(box, b) for b in others) + _outside(box, frame)
@@ -154,6 +153,7 @@ def _place_labels(
                 text.remove()
             if covered == 0:
                 break
+        assert best is not None  # there is at least one place to try
         taken.append(best[2])
 
 

@@ -41,8 +41,8 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished figure: `png` bytes at twice screen resolution, `alt` a sentence for
-    who cannot see it."""
+    """A finished figure: `png` holds its bytes at twice a screen's resolution, `alt` a
+    sentence that describes it for readers who cannot see it."""
 
     png: bytes
     alt: str

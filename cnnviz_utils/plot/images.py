@@ -116,7 +116,8 @@ def show_images(
     return finish(
         figure,
         alt
-        or f"{heading + '. ' if heading else ''}{len(pixels)} images in {lines} rows{listed}",
+        or f"{heading + '. ' if heading else ''}"
+        f"{len(pixels)} images in {lines} rows{listed}",
     )
 
 
@@ -166,11 +167,9 @@ def show_heatmaps(
         if shared
         else None
     )
-    low = (
-        (-top if symmetric else min(float(np.nanmin(v)) for v in values))
-        if shared
-        else None
-    )
+    low = None
+    if top is not None:
+        low = -top if symmetric else min(float(np.nanmin(v)) for v in values)
     for i, axis in enumerate(axes.flat):
         if i >= len(values):
             axis.set_axis_off()

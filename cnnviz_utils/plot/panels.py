@@ -54,5 +54,6 @@ def plot_panels(
     return finish(
         figure,
         alt
-        or f"Panels of {', '.join(map(str, table.columns))} for {', '.join(map(str, table.index))}",
+        or f"Panels of {', '.join(map(str, table.columns))} "
+        f"for {', '.join(map(str, table.index))}",
     )

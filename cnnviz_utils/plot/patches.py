@@ -1,5 +1,5 @@
-"""The figure of Zeiler and Fergus (2014): what a channel responds to, and beside it
-what in there made the response."""
+"""The figure of Zeiler and Fergus (2014): the image patches that a channel responds to,
+and beside them the deconvnet's projections of these responses."""
 
 from collections.abc import Sequence
 
@@ -64,7 +64,7 @@ def show_patches(
     width: float = 9,
     alt: str | None = None,
 ) -> Picture:
-    """A panel a channel: its projections on the left, the patches of the images that
+    """One panel for each channel: its projections on the left, the image patches that
     they belong to on the right.
 
     patches: (channels, top, 3, h, w) in [0, 1]; projections: of the same shape, signed,
@@ -102,7 +102,8 @@ def show_patches(
     return finish(
         figure,
         alt
-        or f"{heading + '. ' if heading else ''}Deconvnet projections beside the strongest patches "
+        or f"{heading + '. ' if heading else ''}"
+        "Deconvnet projections beside the strongest patches "
         f"of {len(titles)} channels: {', '.join(titles[:12])}",
         palette=True,
     )

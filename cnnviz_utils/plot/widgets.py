@@ -1,5 +1,5 @@
-"""`explore`: sliders when someone is there, small multiples of chosen settings when
-nobody is."""
+"""`explore`: sliders for a person in JupyterLab, pictures of chosen settings in a
+report."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,14 +26,14 @@ def explore(
 ) -> None:
     """Let the reader call `function` with other settings.
 
-    Args: function: keyword arguments -> Picture. controls: by name: a list is a menu,
-        (low, high) or (low, high, step) a slider, a bool a tick box. examples: the
-        settings shown when nobody is there, each a dict over some of the controls (the
-        others stay
-            at their first value); by default the first control is varied over up to
-            four of its values.
-        captions: a title for each example; by default the settings that vary.
-        columns: examples side by side, as many as fit by default.
+    function: takes keyword arguments and returns a Picture.
+    controls: by name; a list is a menu, (low, high) or (low, high, step) a slider, a
+        bool a tick box.
+    examples: the settings that a report shows, each a dict with values for some of the
+        controls (the others stay at their first value). By default the first control
+        takes up to four of its values.
+    captions: a title for each example; by default the settings that vary.
+    columns: how many examples stand side by side; by default as many as fit.
 
     Raises:
         ValueError: an example names a control that there is not.
@@ -46,7 +46,8 @@ def explore(
     for example in examples:
         if unknown := set(example) - set(controls):
             raise ValueError(
-                f"explore() has no control named {sorted(unknown)}; it has {sorted(controls)}"
+                f"explore() has no control named {sorted(unknown)}; "
+                f"it has {sorted(controls)}"
             )
     captions = captions or [
         ", ".join(f"{k} = {v}" for k, v in example.items()) for example in examples

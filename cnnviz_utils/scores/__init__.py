@@ -1,10 +1,10 @@
-"""How good is a map? Against exact masks, against the network's own answers, and
-against maps that know nothing.
+"""How good is a map? Scores against exact masks, against the network's own answers, and
+against baseline maps that do not depend on the network.
 
 Maps are (N, H, W) at image size (`viz.cams.upsample_maps`), masks bool (N, H, W),
-scores float (N,), one an image. NaN means that there is nothing to score (no mask, no
-positive attribution, a map with NaN in it); `mean_of` leaves it out of the mean and
-counts it. Report a score beside its baselines and the mask's area, never by itself.
+scores float (N,), one for each image. NaN means that there is nothing to score (no
+mask, no positive attribution, a map with NaN in it); `mean_of` leaves it out of the
+mean and counts it. Report a score beside its baselines and the mask's area.
 """
 
 import lazy_loader

@@ -1,5 +1,5 @@
-"""Does the network use what the map shows? Scores that ask the network, without masks
-or with parts left out."""
+"""Does the network use what the map shows? Scores that change the image and look at the
+network's answer."""
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,14 @@ from cnnviz_utils.scores.sanity import spearman
 def deletion(
     model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32
 ) -> Tensor:
-    """The area under the class's probability while pixels go to black, the strongest
-    first: low is good.
+    """The area under the curve of the class's probability while pixels are set to black
+    (0), those with the highest values in the map first. Low is good.
 
-    images (N, 3, H, W) in [0, 1], heatmaps (N, H, W), targets (N,) -> (N,) in [0, 1];
-    in `steps` equal shares of the pixels, by trapezoids. Black is the image's zero. NaN
-    for a map with NaN; ties by position. Beside it: the same with a random map.
+    images (N, 3, H, W) in [0, 1], heatmaps (N, H, W), targets (N,) -> (N,) in [0, 1].
+    steps: into how many equal shares the pixels are divided; the area is computed by
+        the trapezoidal rule.
+    Equal values are ordered by position. NaN for a map with NaN. Compare with the same
+    score of a random map.
 
     Petsiuk et al. 2018, RISE: randomized input sampling for explanation of black-box
     models.
@@ -29,9 +31,10 @@ def deletion(
 def insertion(
     model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32
 ) -> Tensor:
-    """The area under the class's probability while pixels come into a blurred image,
-    the strongest first: high is good. Blurred by a Gaussian of 11 pixels, sigma 5.
-    Everything else as in `deletion`. Petsiuk et al. 2018."""
+    """The area under the curve of the class's probability while the pixels of a blurred
+    image are replaced by the original ones, those with the highest values in the map
+    first. High is good. The blur is a Gaussian of 11 pixels with sigma 5; everything
+    else is as in `deletion` (Petsiuk et al. 2018)."""
     return _area(
         model, blur(images, 5.0, 5, "replicate"), images, heatmaps, targets, steps
     )
@@ -45,13 +48,14 @@ def _area(
     targets: Tensor,
     steps: int,
 ) -> Tensor:
-    """One pass a step over the whole batch: at step s the strongest s / steps of the
-    pixels are taken from `end`."""
+    """One forward pass of the whole batch for each step: at step s the pixels with the
+    highest values, s / steps of all, are taken from `end`."""
     check_maps(heatmaps)
-    if heatmaps.shape != (len(end), *end.shape[2:]):
+    wanted = (len(end), *end.shape[2:])
+    if heatmaps.shape != wanted:
         raise ValueError(
-            f"heatmaps must have a number for each pixel of the images, {(len(end), *end.shape[2:])}, "
-            f"not {tuple(heatmaps.shape)}: see `upsample_maps`"
+            "heatmaps must have a number for each pixel of the images, "
+            f"{wanted}, not {tuple(heatmaps.shape)}: see `upsample_maps`"
         )
     order = heatmaps.flatten(1).argsort(dim=1, descending=True, stable=True)
     place = order.argsort(1).view_as(heatmaps)[:, None]  # 0 for the strongest pixel
@@ -75,8 +79,8 @@ def pick_for_collages(
     least: float = 0.9,
     generator: torch.Generator,
 ) -> Tensor:
-    """Images for collages of n x n: correctly classified with at least that
-    probability, every class once a collage.
+    """Choose images for collages of n x n. They are classified correctly with a
+    probability of at least `least`, and each collage has n * n different classes.
 
     probabilities (N, classes), labels (N,) -> int64 (collages, n * n), no image twice,
     as many as can be made.
@@ -102,7 +106,8 @@ def collages(images: Tensor, n: int = 2) -> Tensor:
     -> (G, 3, n * H, n * W)."""
     if images.ndim != 5 or images.shape[1] != n * n:
         raise ValueError(
-            f"collages of {n} x {n} need images (G, {n * n}, 3, H, W), not {tuple(images.shape)}"
+            f"collages of {n} x {n} need images (G, {n * n}, 3, H, W), "
+            f"not {tuple(images.shape)}"
         )
     g, _, c, h, w = images.shape
     return (
@@ -142,11 +147,11 @@ def grid_share(heatmaps: Tensor, cells: Tensor, n: int = 2) -> Tensor:
 def part_drops(
     model: nn.Module, images: Tensor, without: Tensor, targets: Tensor
 ) -> Tensor:
-    """How much the class's logit falls when a part is not drawn.
+    """How much the class's logit falls when a part of the animal is left out.
 
     images (N, 3, H, W), without (N, P, 3, H, W): the same image drawn again without
-    part p; targets (N,) -> (N, P). A part that is not there to leave out: NaN in all of
-    `without[i, p]` gives NaN.
+    part p; targets (N,) -> (N, P). For a part that image i does not have, fill
+    `without[i, p]` with NaN; the result is NaN there.
 
     Hesse et al. 2023, FunnyBirds: a synthetic vision dataset for a part-based analysis
     of explainable AI methods.
@@ -154,8 +159,10 @@ def part_drops(
     n, parts = without.shape[:2]
     with torch.no_grad(), evaluating(model):
         full = model(images).float().gather(1, targets[:, None])
-        less = model(without.flatten(0, 1)).float().view(n, parts, -1)
-    return full - less.gather(2, targets[:, None, None].expand(-1, parts, 1))[:, :, 0]
+        reduced = model(without.flatten(0, 1)).float().view(n, parts, -1)
+    return (
+        full - reduced.gather(2, targets[:, None, None].expand(-1, parts, 1))[:, :, 0]
+    )
 
 
 def part_energy(heatmaps: Tensor, parts: Tensor) -> Tensor:
@@ -169,8 +176,8 @@ def part_energy(heatmaps: Tensor, parts: Tensor) -> Tensor:
 
 
 def part_agreement(drops: Tensor, energies: Tensor) -> Tensor:
-    """Rank correlation, image by image, of what leaving a part out costs and of what
-    the map gives to the part.
+    """Rank correlation, image by image, between how much leaving out a part lowers the
+    logit and how much of the map lies on the part.
 
     (N, P), (N, P) -> (N,) in [-1, 1]; parts that are NaN in either are left out; NaN
     with fewer than three parts or where one side is constant. Hesse et al. 2023 (single

@@ -26,12 +26,14 @@ def check_maps(heatmaps: Tensor, masks: Tensor | None = None) -> None:
     """Raises ValueError unless maps are (N, H, W) and masks are bool of that shape."""
     if heatmaps.ndim != 3 or not heatmaps.is_floating_point():
         raise ValueError(
-            f"heat maps must be floats (N, H, W), not {heatmaps.dtype} {tuple(heatmaps.shape)}"
+            "heat maps must be floats (N, H, W), "
+            f"not {heatmaps.dtype} {tuple(heatmaps.shape)}"
         )
     if masks is not None and (
         masks.dtype != torch.bool or masks.shape != heatmaps.shape
     ):
         raise ValueError(
-            f"masks must be bool {tuple(heatmaps.shape)} like the maps, not {masks.dtype} {tuple(masks.shape)}: "
+            f"masks must be bool {tuple(heatmaps.shape)} like the maps, "
+            f"not {masks.dtype} {tuple(masks.shape)}: "
             "upsample the maps to the images first"
         )

@@ -1,5 +1,5 @@
-"""Does the map depend on the network at all? Randomised weights, and a shortcut that
-one network uses."""
+"""Does the map depend on the network at all? Compare it with the maps of networks with
+random weights, and of a network that is known to use a shortcut."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -16,17 +16,20 @@ from cnnviz_utils.viz.cams import normalise_maps
 def cascading_randomisation(
     model: nn.Module, seed: int, stages: Sequence[str] | None = None
 ) -> Iterator[tuple[str, nn.Module]]:
-    """Copies of the model in which more and more is drawn anew, from the logits
-    downwards: (stage, copy), stage by stage. The model itself is left as it is.
+    """Copies of the model in which one more stage after another has new random weights,
+    from the logits down to the input: yields (stage, copy). The model itself is not
+    changed.
 
-    stages: layer names from the input to the logits, each reset with all that lies in
-    it; None: the model's own children that have weights. BatchNorm's statistics are
-    reset as well. A map that stays what it was does not come
-    from what was learned: correlate |S| with the original's (`spearman`, `ssim`), an
-        edge detector beside it.
+    stages: layer names in the order from the input to the logits; each is reset with
+        everything inside it, BatchNorm's statistics as well. None: the model's own
+        children that have weights.
 
-    Raises: KeyError: no such stage. ValueError: a module with weights of its own that
-        has no `reset_parameters`.
+    A map that hardly changes does not show what was learned. Compare |S| with the
+    original's by `spearman` and `ssim`, and compare an edge detector's map as well.
+
+    Raises:
+        KeyError: no such stage.
+        ValueError: a module has weights of its own but no `reset_parameters`.
 
     Adebayo et al. 2018, Sanity checks for saliency maps.
     """
@@ -47,18 +50,19 @@ def cascading_randomisation(
 
 
 def _draw_anew(module: nn.Module, name: str) -> None:
-    if hasattr(module, "reset_parameters"):
-        module.reset_parameters()
+    if callable(draw := getattr(module, "reset_parameters", None)):
+        draw()
     elif list(module.parameters(recurse=False)):
         raise ValueError(
-            f"{name} ({type(module).__name__}) has weights but no reset_parameters to draw them anew"
+            f"{name} ({type(module).__name__}) has weights, "
+            "but no reset_parameters to draw them anew"
         )
 
 
 def spearman(first: Tensor, second: Tensor) -> Tensor:
-    """Rank correlation image by image, ties shared. (N, ...), (N, ...) -> (N,) in [-1,
-    1]; NaN where one is constant or has NaN. For sanity checks give magnitudes:
-    `spearman(a.abs(), b.abs())`."""
+    """Rank correlation image by image; equal values share their mean rank. (N, ...),
+    (N, ...) -> (N,) in [-1, 1]; NaN where one of the two is constant or has NaN. For
+    sanity checks compare magnitudes: `spearman(a.abs(), b.abs())`."""
     first, second = first.flatten(1), second.flatten(1)
     bad = ~(first.isfinite().all(1) & second.isfinite().all(1))
     a, b = (r - r.mean(1, keepdim=True) for r in (ranks(first), ranks(second)))
@@ -77,7 +81,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     Wang et al. 2004, Image quality assessment: from error visibility to structural
     similarity.
     """
-    check_maps(first), check_maps(second)
+    check_maps(first)
+    check_maps(second)
     a, b = (normalise_maps(m.double())[:, None] for m in (first, second))
     line = torch.exp(
         -((torch.arange(11, device=a.device, dtype=torch.float64) - 5) ** 2)
@@ -86,7 +91,8 @@ def ssim(first: Tensor, second: Tensor) -> Tensor:
     window = (line[:, None] * line[None, :] / line.sum() ** 2)[None, None]
     if min(a.shape[2:]) < 11:
         raise ValueError(
-            f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: upsample them"
+            f"ssim needs maps of at least 11 x 11, not {tuple(first.shape[1:])}: "
+            "upsample them"
         )
     mean = lambda x: F.conv2d(x, window)
     mean_a, mean_b = mean(a), mean(b)
@@ -110,13 +116,15 @@ def mean_in_region(heatmaps: Tensor, region: Tensor) -> Tensor:
 
 
 def shortcut_auroc(users: Tensor, twins: Tensor) -> tuple[float, float]:
-    """Can the map tell a network that uses a shortcut from its twin that does not,
-    looking at the same place?
+    """Do maps tell a network that uses a shortcut from a twin that does not?
 
-    users, twins: (N,) and (M,), one number an image about that place (`mean_in_region`,
-    `energy_in_mask`) for the one network and the other -> (difference of the means,
-    AUROC: how often a user's image has the larger number). NaN is left out; both are
-    NaN if nothing is left.
+    users, twins: (N,) and (M,), for the one network and the other: one number for each
+        image that says how much of the map lies on the shortcut (`mean_in_region`,
+        `energy_in_mask`).
+
+    Returns the difference of the means, and the AUROC: how often the number of a
+    shortcut user's image is larger than that of a twin's. NaN are left out; both
+    results are NaN if nothing is left.
 
     After Yang and Kim 2019, Benchmarking attribution methods with relative feature
     importance (BAM).

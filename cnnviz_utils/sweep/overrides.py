@@ -1,14 +1,14 @@
-"""Which rows of a table, with which other settings, and whether all that goes together:
-known before anything runs."""
+"""Choose rows of a table, change their settings, and check before anything runs that
+the settings go together."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from cnnviz_utils.base.settings import UsageError, nearest
-from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.base.declared import Part
+from cnnviz_utils.base.settings import UsageError, nearest, refuse_unknown
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.freezing import freeze
 from cnnviz_utils.sweep.plan import (
@@ -16,10 +16,10 @@ from cnnviz_utils.sweep.plan import (
     Row,
     Sweep,
     data_kinds,
-    refuse_unknown,
     training_config,
     value_of,
 )
+from cnnviz_utils.training.optimiser import parameter_groups
 from cnnviz_utils.training.recipes import SOURCES
 
 
@@ -34,7 +34,7 @@ def choose_rows(words, rows: tuple[Row, ...]) -> list[int]:
     names, chosen = [row.name.lower() for row in rows], set()
     for word in [str(word).lower() for word in words]:
         hits = [i for i, name in enumerate(names) if name == word]
-        if not hits and word.isdigit():
+        if not hits and word.isdecimal():
             hits = [int(word) - 1] if 0 < int(word) <= len(rows) else []
         elif not hits:
             hits = [i for i, name in enumerate(names) if word and word in name]
@@ -51,9 +51,8 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
     `epochs_share`, which shortens epochs and step sizes alike. "ROW:setting" is for the
     rows of that name (see `choose_rows`) only.
 
-    Without ROW, `weights` goes to the rows that borrow weights (those from scratch stay
-    from scratch) and `model` to the rows with the table's commonest model (one that
-    differs is there for the difference).
+    Without ROW, `weights` changes only the rows that borrow weights (rows from scratch
+    stay from scratch), and `model` only the rows with the table's most frequent model.
 
     Raises UsageError with the nearest name, or with what the value should be.
     """
@@ -76,11 +75,7 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
         elif word:
             refuse_unknown([name], SETTINGS, f"set, row {word!r}")
         elif name == "epochs_share":
-            share = value_of(value, {name: "float"}, name, "set")
-            if not 0 < share <= 1:
-                raise UsageError(
-                    f"set: epochs_share lies above 0 and at most at 1, not {share}"
-                )
+            share = value_of(value, {name: Part}, name, "set")
         else:
             data = _override_data(data, name, value)
     rows = [_shorter(settings, share) for settings in rows]
@@ -98,7 +93,8 @@ def override(sweep: Sweep, overrides: dict[str, object]) -> Sweep:
 def _override_data(data: dict, name: str, value) -> dict:
     if name == "seed":
         raise UsageError(
-            "set: the training's seeds are not a setting but --seeds, and the split's seed stays the file's"
+            "set: the training's seeds are not a setting but --seeds, "
+            "and the split's seed stays the file's"
         )
     if name == "data":
         known = data_kinds(str(value))
@@ -110,8 +106,8 @@ def _override_data(data: dict, name: str, value) -> dict:
 
 
 def _shorter(settings: dict, share: float) -> dict:
-    """Epochs and step size times a share, at least 1; those of a training that goes
-    first too."""
+    """The settings with epochs and step sizes multiplied by `share` (at least 1), those
+    of the `first` training as well."""
     scaled = {
         k: max(1, math.floor(settings[k] * share + 0.5))
         for k in ("epochs", "step_size")
@@ -158,25 +154,16 @@ def check(sweep: Sweep) -> Sweep:
 
 
 def _check_training(settings: dict, size: int) -> None:
-    refuse_unknown(
-        settings["augment"] or {}, [f.name for f in fields(Augment)], "augment"
-    )
     config = training_config(settings)
     with torch.device("meta"), torch.no_grad():
         model = build_model(settings["model"], 2, size=size).eval()
         freeze(model, settings["freeze"])
-        parts = [name for name, _ in model.named_parameters()]
         try:
             model(torch.zeros(1, 3, size, size))
         except RuntimeError:
             raise UsageError(
                 f"{settings['model']} does not work on images of {size} pixels"
             ) from None
-    for part, _ in config.lrs:
-        if not any(name.startswith(f"{part}.") for name in parts):
-            raise UsageError(
-                f"lrs: {settings['model']} has no part {part!r}"
-                + nearest(part, dict.fromkeys(name.split(".")[0] for name in parts))
-            )
     if not any(p.requires_grad for p in model.parameters()):
         raise UsageError("freeze leaves nothing that learns")
+    parameter_groups(model, config)

@@ -1,54 +1,61 @@
 """A table of runs as a YAML file: its format, and reading it.
 
-    title, about     what it is, where the published values are from data
-    settings of `load_data` base             settings that all rows share rows
-    each: name, settings of its own, published: {last_loss, val, test}, note seeds
-    of the training; the split has its own, in `data`
+- title, about: what the table is, and where its published values are from
+- data: settings of `load_data`
+- base: settings that all rows share
+- rows: each with a name, settings of its own, published values (last_loss, val, test)
+  and a note
+- seeds: of the training; the split has its own seed, in `data`
 
-Settings are `model`, `weights`, `freeze` (parts that stay as they are), `first`
-(settings of a training that goes before: a head learns, and is then frozen) and every
-field of `TrainConfig` but its seed.
+A row's settings are `model`, `weights`, `freeze` (parts that stay as they are), `first`
+(settings of a training that comes before this one, for instance one in which only the
+head learns) and every field of `TrainConfig` except its seed.
 """
 
+import hashlib
 import inspect
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import yaml
-
+from cnnviz_utils.base.checked import defaults_of, kinds_of
+from cnnviz_utils.base.declared import DATA_SETS
 from cnnviz_utils.base.paths import course_root
-from cnnviz_utils.base.settings import UsageError, convert, nearest
-from cnnviz_utils.data.augment import Augment
+from cnnviz_utils.base.settings import (
+    UsageError,
+    check_name,
+    convert,
+    fitting,
+    nearest,
+    read_mapping,
+    refuse_unknown,
+)
 from cnnviz_utils.data.drawn.menagerie import MenagerieConfig
-from cnnviz_utils.data.loaders import NAMES
+from cnnviz_utils.data.loaders import PHOTO_SETTINGS
 from cnnviz_utils.data.photos import collections as photos
 from cnnviz_utils.training.config import TrainConfig
 
 METRICS = ("last_loss", "val", "test")
 
 
-def kind_of(annotation) -> str:
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
-
-
-TRAINING = {f.name: kind_of(f.type) for f in fields(TrainConfig) if f.name != "seed"}
-# in YAML mappings, in TrainConfig objects
-TRAINING |= {"augment": "dict | None", "lrs": "dict"}
-SETTINGS = {
-    "model": "str",
-    "weights": "str | None",
-    "freeze": "list",
-    "first": "dict | None",
+# a setting's type and range, as `TrainConfig` declares it
+TRAINING = {k: v for k, v in kinds_of(TrainConfig).items() if k != "seed"}
+SETTINGS: dict[str, Any] = {
+    "model": str,
+    "weights": str | None,
+    "freeze": list[str],
+    "first": dict | None,
     **TRAINING,
 }
-DEFAULTS = {
+DEFAULTS: dict[str, object] = {
     "weights": None,
     "freeze": [],
     "first": None,
-    **{f.name: f.default for f in fields(TrainConfig) if f.name in TRAINING},
+    **{k: v for k, v in defaults_of(TrainConfig).items() if k in TRAINING},
     "lrs": {},
 }
+LONGEST_NAME = 120
 FILE_KEYS, ROW_KEYS = (
     ("title", "about", "data", "base", "rows", "seeds"),
     ("name", "note", "published"),
@@ -68,8 +75,10 @@ class Row:
 
     @property
     def slug(self) -> str:
-        """The name as a file may have it."""
-        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        """The name as a file may have it; a hash of one without Latin letters or
+        digits."""
+        plain = re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+        return plain or hashlib.sha256(self.name.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -89,14 +98,7 @@ class Sweep:
 def training_config(settings: dict, seed: int = 0) -> TrainConfig:
     """The part of a row's settings that says how to train."""
     own = {k: v for k, v in settings.items() if k in TRAINING}
-    return TrainConfig(
-        **own
-        | {
-            "lrs": tuple((own.get("lrs") or {}).items()),
-            "seed": seed,
-            "augment": Augment(**own["augment"]) if own.get("augment") else None,
-        }
-    )
+    return TrainConfig(**own, seed=seed)
 
 
 def find_file(file: str | Path) -> Path:
@@ -116,24 +118,20 @@ def find_file(file: str | Path) -> Path:
 def read_sweep(file: str | Path) -> Sweep:
     """Read a table. Raises UsageError in one sentence for what is not as it must be."""
     path = find_file(file)
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UsageError(
-            f"{path.name} is no YAML{f': see line {mark.line + 1}' if mark else ''}"
-        ) from None
+    content, where = read_mapping(path), path.name
     for key in ("title", "data", "base", "rows"):
-        if not isinstance(content, dict) or not content.get(key):
+        if not content.get(key):
             raise UsageError(
-                f"{path.name} has no {key!r}, it needs title, data, base and rows"
+                f"{where} has no {key!r}, it needs title, data, base and rows"
             )
-    refuse_unknown(content, FILE_KEYS, path.name)
-    data = {"name": "menagerie", "size": 64, "seed": 0} | content["data"]
-    data = {
-        k: value_of(v, data_kinds(data["name"]), k, path.name) for k, v in data.items()
-    }
-    rows = tuple(_read_row(row, content["base"], path.name) for row in content["rows"])
+    refuse_unknown(content, FILE_KEYS, where)
+    own = convert(content["data"], "dict", f"{where}: data")
+    base = convert(content["base"], "dict", f"{where}: base")
+    listed = convert(content["rows"], "list", f"{where}: rows")
+    data = {"name": "menagerie", "size": 64, "seed": 0} | own
+    kinds = data_kinds(data["name"])
+    data = {k: value_of(v, kinds, k, where) for k, v in data.items()}
+    rows = tuple(_read_row(row, base, where) for row in listed)
     for i, row in enumerate(rows):
         if row.slug in [other.slug for other in rows[:i]]:
             raise UsageError(f"{path.name} has two rows called {row.name!r}")
@@ -152,43 +150,48 @@ def check_seeds(seeds, where: str) -> tuple[int, ...]:
     if not (
         isinstance(seeds, list | tuple)
         and seeds
-        and len(set(seeds)) == len(seeds)
         and all(type(s) is int and 0 <= s < 2**31 for s in seeds)
+        and len(set(seeds)) == len(seeds)
     ):
         raise UsageError(
-            f"{where}: seeds are different whole numbers from 0 on, as in [0, 1, 2], not {seeds!r}"
+            f"{where}: seeds are different whole numbers from 0 on, "
+            f"as in [0, 1, 2], not {seeds!r}"
         )
     return tuple(seeds)
 
 
-def refuse_unknown(given, known, where: str) -> None:
-    for key in given:
-        if key not in known:
-            raise UsageError(f"{where}: there is no {key!r}" + nearest(key, known))
-
-
-def value_of(value, kinds: dict[str, str], key: str, where: str):
-    """A value, or its text, as the kind that belongs to the key."""
+def value_of(value, kinds: dict[str, Any], key: str, where: str):
+    """A value, or its text, as the kind that belongs to the key. Settings within
+    settings stay a mapping, as the file has them."""
     refuse_unknown([key], kinds, where)
-    if kinds[key] == "list" and isinstance(value, str) and not value.startswith("["):
+    if key == "freeze" and isinstance(value, str) and not value.startswith("["):
         value = [part for part in value.split(",") if part and part != "none"]
-    if kinds[key] == "str | None" and value in ("none", "None", "null"):
+    if value in ("none", "None", "null"):
         value = None
-    return convert(value, kinds[key], f"{where}: parameter {key!r}")
+    what = f"{where}: parameter {key!r}"
+    if key in ("augment", "lrs"):
+        found = convert(value, "dict | None", what)
+        convert(found, kinds[key], what)
+        return found
+    return convert(value, kinds[key], what)
 
 
 def _read_row(row: dict, base: dict, where: str) -> Row:
     if not isinstance(row, dict) or not isinstance(row.get("name"), str):
         raise UsageError(f"{where}: every row is a mapping with a name, not {row!r}")
-    where = f"{where}, row {row['name']!r}"
-    published = row.get("published") or {}
-    refuse_unknown(published, METRICS, where)
-    if wrong := [
-        v for v in published.values() if v is not None and type(v) not in (int, float)
-    ]:
+    if len(row["name"]) > LONGEST_NAME:
         raise UsageError(
-            f"{where}: a published value is a number or null, not {wrong[0]!r}"
+            f"{where}: a row's name has at most {LONGEST_NAME} letters, not "
+            f"{len(row['name'])}: {row['name'][:40]}..."
         )
+    where = f"{where}, row {row['name']!r}"
+    published = convert(row.get("published") or {}, "dict", f"{where}: published")
+    refuse_unknown(published, METRICS, where)
+    published = {
+        # a text is no number here, even one that reads like it
+        k: fitting(v, float | None, f"{where}: the published {k}")
+        for k, v in published.items()
+    }
     refuse_unknown(row, (*ROW_KEYS, *SETTINGS), where)
     settings = DEFAULTS | base | {k: v for k, v in row.items() if k not in ROW_KEYS}
     settings = {k: value_of(v, SETTINGS, k, where) for k, v in settings.items()}
@@ -203,15 +206,12 @@ def _read_row(row: dict, base: dict, where: str) -> Row:
     return Row(row["name"], settings, dict(published), str(row.get("note", "")))
 
 
-def data_kinds(name: str) -> dict[str, str]:
+def data_kinds(name: str) -> dict[str, Any]:
     """What can be set about a data set: setting -> kind. Raises UsageError with the
     nearest name for an unknown one."""
-    if name not in NAMES:
-        raise UsageError(f"no data set is called {name!r}" + nearest(name, NAMES))
-    reader = MenagerieConfig if name.startswith("menagerie") else getattr(photos, name)
-    found = {
-        p.name: kind_of(p.annotation)
-        for p in inspect.signature(reader).parameters.values()
-        if p.name != "name"
-    }
-    return found | {"name": "str", "root": "str | None"}
+    check_name("data set", name, DATA_SETS)
+    text: dict[str, Any] = {"name": str, "root": str | None}
+    if name.startswith("menagerie"):
+        return kinds_of(MenagerieConfig) | text
+    reader = inspect.signature(getattr(photos, name))
+    return {k: v for k, v in PHOTO_SETTINGS.items() if k in reader.parameters} | text

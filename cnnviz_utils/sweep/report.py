@@ -62,8 +62,8 @@ def summarise_row(row: Row, runs: list[dict], failed: list[dict]) -> dict:
 
 
 def order_of(rows: list[dict], metric: str = "test") -> dict:
-    """Pairs of rows that stand in one order in the source and in the other here; ties
-    count as neither."""
+    """Compare the order of the rows by a metric, published and here: how many pairs of
+    rows can be compared (ties cannot), and which of them are the other way round."""
     known = [
         r
         for r in rows
@@ -125,7 +125,8 @@ def summarise(sweep: Sweep, records: dict[str, dict], splits) -> dict:
 
 
 def as_csv(summary: dict) -> str:
-    """A line a row; numbers in full, empty where there is none."""
+    """The table as CSV: one line for each row, all digits, empty cells for values that
+    are not known."""
     columns = [
         "row",
         "runs",

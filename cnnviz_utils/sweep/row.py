@@ -2,18 +2,24 @@
 again."""
 
 import hashlib
+import inspect
 import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
 from cnnviz_utils.data.sets import Splits
-from cnnviz_utils.models.build import count_parameters
+from cnnviz_utils.models import freezing
+from cnnviz_utils.models.build import build_model, count_parameters
 from cnnviz_utils.models.freezing import freeze, unfreeze
 from cnnviz_utils.sweep.plan import Row, training_config
+from cnnviz_utils.training import recipes
 from cnnviz_utils.training.evaluation import predict, top_k
 from cnnviz_utils.training.loop import fit
 from cnnviz_utils.training.recipes import borrowed
+from cnnviz_utils.training.store import training_code, what_it_computes
 
 
 def train_row(
@@ -23,9 +29,11 @@ def train_row(
     device: str,
     progress: Callable[[dict], None],
 ) -> dict:
-    """One row of the table: {"metrics": ..., "history": a dict an epoch}. Tested with
-    the weights of the epoch that was best on validation. The loss is the mean over the
-    last epoch's training images."""
+    """Train and test one row: {"metrics": ..., "history": [one dict for each epoch]}.
+
+    The test is made with the weights of the epoch that was best on validation. The loss
+    is the mean over the last epoch's training images.
+    """
     started = time.perf_counter()
     model = borrowed(
         settings["model"],
@@ -57,7 +65,7 @@ def train_row(
         "last_loss": last["train_loss"],
         "val": best["valid_accuracy"],
         "test": top_k(logits, labels),
-        "test_top5": top_k(logits, labels, min(5, len(splits.classes))),
+        "test_top5": top_k(logits, labels, 5),
         "best_epoch": best["epoch"],
         "seconds": time.perf_counter() - started,
         "numbers": count_parameters(model),
@@ -69,15 +77,29 @@ def train_row(
 
 
 def row_key(row: Row, splits: Splits) -> str:
-    """12 hex digits that change with the images and the row's settings; not with its
-    name, the seed, or the machine."""
+    """12 hex digits that change with the images, the row's settings, the code that
+    builds and trains, and torch's version; not with its name, the seed, or the
+    machine."""
     weights = row.settings["weights"]
     content = (
         hashlib.sha256(Path(weights).read_bytes()).hexdigest()
         if weights and Path(weights).is_file()
         else weights
     )
+    code = [
+        *training_code(),
+        *(inspect.getsource(part) for part in (train_row, freezing, recipes)),
+    ]
+    with torch.device("meta"):
+        model = build_model(row.settings["model"], 2, size=splits.size)
     text = json.dumps(
-        [splits.fingerprint, row.settings | {"weights": content}], sort_keys=True
+        [
+            splits.fingerprint,
+            row.settings | {"weights": content},
+            code,
+            [repr(model), *what_it_computes(model)],
+            torch.__version__,
+        ],
+        sort_keys=True,
     )
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,5 +1,5 @@
-"""Run a table: each row and seed is a run with a record of its own, so that a table can
-be stopped and taken up again, and two processes can share it by its rows."""
+"""Run a table. Each row and seed is a run with a record of its own, so that a table can
+be stopped and continued, and two processes can each run some of its rows."""
 
 import json
 import time
@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.base.files import StorageError, writable_folder, write_whole
 from cnnviz_utils.base.paths import CHECKOUT
-from cnnviz_utils.base.settings import UsageError, nearest
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.provenance import provenance
 from cnnviz_utils.course.records import plain
 from cnnviz_utils.data.loaders import load_data
@@ -23,6 +21,8 @@ from cnnviz_utils.sweep.report import write_summary
 from cnnviz_utils.sweep.row import row_key, train_row
 from cnnviz_utils.training.recipes import SOURCES, borrowed
 
+# what a finished run's record must say; one that does not is made again
+NEEDED = ("last_loss", "val", "test", "best_epoch", "seconds")
 # a text, and whether it is passing (an epoch's) or to stay (a run's)
 Progress = Callable[[str, bool], None]
 
@@ -54,26 +54,13 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
 
 
-def check_device(device: str) -> None:
-    """Raises UsageError for a device that there is not."""
-    kind, _, index = device.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and not index.isdigit()):
-        raise UsageError(
-            f"no device is called {device!r}" + nearest(device, ("auto", "cpu", "cuda"))
-        )
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"there is no GPU {index or 0} here: use --device cpu, or auto"
-        )
-
-
 def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     """The table as it will be run on this machine. Raises UsageError."""
-    check_device(device)
+    pick_device(device)
     sweep = override(read_sweep(file), overrides or {})
     if seeds:
         sweep = replace(sweep, seeds=check_seeds(list(seeds), "seeds"))
-    # float16 is for GPUs: run in float32, and let the table say so
+    # float16 needs a GPU: on a CPU use float32, and let the table say so
     if pick_device(device).type == "cpu":
         sweep = replace(
             sweep,
@@ -98,18 +85,22 @@ def read_data(sweep: Sweep) -> Splits:
         splits = load_data(**sweep.data)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
+    for name in ("train", "valid", "test"):
+        if not len(getattr(splits, name)):
+            raise UsageError(f"the {name} set of {sweep.data['name']} has no images")
     for row in sweep.rows:
         if row.settings["drop_last"] and row.settings["batch_size"] > len(splits.train):
             raise UsageError(
-                f"row {row.name!r}: a batch of {row.settings['batch_size']} is more than the "
-                f"{len(splits.train)} images to learn from: set a smaller batch_size"
+                f"row {row.name!r}: a batch of {row.settings['batch_size']} "
+                f"is more than the {len(splits.train)} images to learn from: "
+                "set a smaller batch_size"
             )
     return splits
 
 
 def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> None:
-    """Borrow each row's weights once before anything runs: a source's are trained now
-    if they never were.
+    """Get each row's weights before anything runs; those of a source that was never
+    trained here are trained now.
 
     Raises UsageError, naming the row, for weights that are not there or do not fit.
     """
@@ -135,8 +126,8 @@ def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> No
 
 
 def first_line(error: Exception) -> str:
-    """What an error says, in one line; its kind goes first where it was not raised to
-    be read."""
+    """The first line of an error's message, after the name of its class unless the
+    message was written for the user."""
     kind = (
         ""
         if isinstance(error, ValueError | OSError | ArithmeticError)
@@ -151,7 +142,10 @@ def read_record(path: Path) -> dict | None:
         content = json.loads(path.read_text(encoding="utf-8"))
         return (
             content
-            if isinstance(content, dict) and {"metrics", "error"} & set(content)
+            if isinstance(content, dict)
+            and {"row", "seed"} <= set(content)
+            and ("error" in content or {"history", "provenance"} <= set(content))
+            and set(NEEDED) <= set(content.get("metrics", NEEDED))
             else None
         )
     except (OSError, ValueError):
@@ -172,13 +166,16 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
 
     def epoch(row: dict) -> None:
         say(
-            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, validation {row['valid_accuracy']:.4f}, "
+            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, "
+            f"validation {row['valid_accuracy']:.4f}, "
             f"{time.time() - started:.0f} s",
             True,
         )
 
     try:
         found = train_row(job.row.settings, splits, job.seed, device, epoch)
+    except StorageError:  # nor could anything be said about it
+        raise
     except Exception as error:  # whatever it is, the other rows still run
         write_whole(
             job.failure,
@@ -209,12 +206,13 @@ def run_sweep(
     """Run what is not yet recorded of a table, and write its summary (index.html,
     summary.csv, summary.json) to `out`.
 
-    Args: file: a YAML file, or the name of one of the course's. overrides: other
-        settings, see `overrides.override`. seeds, rows: other seeds than the file's;
-        only some rows (the summary still has them all).
+    file: a YAML file, or the name of one of the course's.
+    overrides: other settings, see `overrides.override`.
+    seeds: other seeds than the file's.
+    rows: only these rows; the summary still has all of them.
 
-    Raises UsageError, before anything runs, for whatever does not exist or does not
-    fit. A run that fails later is named in the outcome and costs the others nothing.
+    Raises UsageError before anything runs if something asked for does not exist or does
+    not fit. If a run fails later, it is named in the outcome and the others still run.
     """
     sweep = plan_sweep(file, overrides, seeds, device)
     chosen = choose_rows(rows, sweep.rows)
@@ -233,6 +231,7 @@ def run_sweep(
     fetch_weights(
         [job.row for job in jobs if not read_record(job.record)], splits, progress
     )
+    writable_folder(out / "records")
     outcome = Outcome(out / "index.html")
     try:
         for number, job in enumerate(jobs, start=1):
@@ -257,15 +256,20 @@ def run_sweep(
 
 
 def _result(job: Job) -> str:
-    here, published = read_record(job.record)["metrics"], job.row.published.get("test")
+    record = read_record(job.record)
+    assert record is not None  # it has just been written, or read
+    here, published = record["metrics"], job.row.published.get("test")
     beside = "" if published is None else f" (published {published:.4f})"
-    return f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, {here['seconds']:.0f} s"
+    return (
+        f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, "
+        f"{here['seconds']:.0f} s"
+    )
 
 
 def collect(stem: Path) -> dict[str, list[dict]]:
     """All records of a row with these settings, whichever the seed: {"runs": finished
     ones, "failed": failed ones}."""
-    found = {"runs": [], "failed": []}
+    found: dict[str, list[dict]] = {"runs": [], "failed": []}
     for path in sorted(stem.parent.glob(f"{stem.name}-seed*.json")):
         if record := read_record(path):
             kind = "failed" if path.name.endswith(".failed.json") else "runs"

@@ -1,45 +1,49 @@
-"""Training on images that were changed on purpose: by noise, or by an adversary who may
-move every pixel a little.
+"""Training on images that were changed on purpose: by noise, or by an adversary that
+changes every pixel a little so that the loss grows.
 
-A network that keeps its answer under such changes cannot lean on fine patterns that
-mean nothing to a person. What it has learned is closer to what we see, and so are the
-pictures that it makes: see `viz.class_images`.
+A network that keeps its answer under such changes cannot rely on fine patterns that
+mean nothing to a person. Images that maximise its class scores look more like the
+class: see `viz.class_images`.
 
 Madry et al. 2018, Towards deep learning models resistant to adversarial attacks;
 Santurkar et al. 2019, Image synthesis with a single (robust) classifier.
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnnviz_utils.base.checked import Checked
+from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.hooks import evaluating
 
 
 @dataclass(frozen=True)
-class Change:
+class Change(Checked):
     """What is done to a batch of training images before the network learns from it: the
-    argument `change` of `fit`.
+    argument `change` of `fit`. Raises UsageError for a value out of range."""
 
-    noise: Gaussian noise on every number, with a standard deviation of its own for each
-        image, from 0 to this; images lie in [0, 1]
-    eps, steps: how far (L2, over the whole image) and in how many steps an adversary
-        may move each image; 0 for none
-
-    Raises ValueError for a value out of range.
-    """
-
-    noise: float = 0.0
-    eps: float = 0.0
-    steps: int = 1
-
-    def __post_init__(self):
-        if self.noise < 0 or self.eps < 0 or self.steps < 1:
-            raise ValueError(
-                f"noise and eps must not be negative, and steps must be at least 1, not {self}"
-            )
+    noise: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="Gaussian noise on every number, with a standard deviation of "
+            "its own for each image, from 0 to this; images lie in [0, 1]",
+        ),
+    ] = 0.0
+    eps: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="how far (L2, over the whole image) an adversary may move each "
+            "image; 0 for none",
+        ),
+    ] = 0.0
+    steps: Annotated[Count, Field(description="in how many steps")] = 1
 
     def __call__(
         self,
@@ -96,7 +100,7 @@ def adversarial_examples(
                 min=1e-12
             )
             change = change * (eps / _length(change).clamp(min=1e-12)).clamp(max=1)
-            # only ever shorter: both are in the cube
+            # stay in [0, 1]; this can only shorten the change
             change = (images + change).clamp(0, 1) - images
         return (images + change).detach()
 

@@ -1,66 +1,81 @@
 """How to train, as settings that are checked when they are made."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
+from pydantic import BeforeValidator, Field
+
+from cnnviz_utils.base.checked import Checked
+from cnnviz_utils.base.declared import BatchSize, Epochs, Precision, Rate, Seed
+from cnnviz_utils.base.settings import UsageError, refuse_unknown
 from cnnviz_utils.data.augment import Augment
 
-SCHEDULES = ("constant", "step", "cosine", "one_cycle")
-OPTIMISERS = ("sgd", "adam", "adamw")
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _augment(value: Any) -> Any:
+    """A mapping, as a file of settings has it, as an Augment."""
+    if isinstance(value, Mapping):
+        refuse_unknown(value, Augment.__dataclass_fields__, "its settings")
+        return Augment(**value)
+    return value
+
+
+def _pairs(value: Any) -> Any:
+    """A mapping, or a list of lists, as a tuple of pairs."""
+    if not isinstance(value, Mapping | list | tuple | None):
+        return value
+    pairs = list(value.items() if isinstance(value, Mapping) else value or ())
+    if all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
+        names = [name for name, _ in pairs]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise UsageError(f"{twice[0]!r} stands there twice")
+    return tuple(tuple(pair) if isinstance(pair, list) else pair for pair in pairs)
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """How to train. A value out of range raises ValueError in one sentence.
+class TrainConfig(Checked):
+    """How to train. A value out of range raises UsageError, a ValueError, in one
+    sentence."""
 
-    lr: the peak learning rate; lrs: (part's name, learning rate) pairs for parts that
-        learn at another one
-    step_size, gamma: for "step": every step_size epochs the learning rate is multiplied
-        by gamma
-    clip: the largest norm of the gradient, None for any
-    class_weights: None or "balanced" (weights the loss by inverse class counts);
-        balanced_sampling draws classes equally often instead
-    amp: "off", "float16" (with gradient scaler, GPU only), "bfloat16"
-    """
-
-    optimiser: str = "sgd"
-    lr: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    epochs: int = 10
-    batch_size: int = 64
-    schedule: str = "one_cycle"
-    step_size: int = 10
-    gamma: float = 0.1
-    label_smoothing: float = 0.0
-    clip: float | None = None
-    class_weights: str | None = None
-    balanced_sampling: bool = False
-    drop_last: bool = False
-    augment: Augment | None = None
-    lrs: tuple[tuple[str, float], ...] = ()
-    amp: str = "off"
-    seed: int = 0
-
-    def __post_init__(self):
-        choices = {
-            "optimiser": OPTIMISERS,
-            "schedule": SCHEDULES,
-            "amp": ("off", "float16", "bfloat16"),
-            "class_weights": (None, "balanced"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(
-                    f"{name} must be one of {allowed}, not {getattr(self, name)!r}"
-                )
-        for name in ("lr", "epochs", "batch_size", "step_size"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-        if not (
-            0 <= self.momentum < 1
-            and 0 <= self.label_smoothing < 1
-            and self.weight_decay >= 0
-        ):
-            raise ValueError(
-                "momentum and label_smoothing must lie in [0, 1), weight_decay must not be negative"
-            )
+    optimiser: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: Annotated[Rate, Field(description="the peak learning rate")] = 0.1
+    momentum: Annotated[Fraction, Field(description="Adam's first beta, too")] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    epochs: Epochs = 10
+    batch_size: BatchSize = 64
+    schedule: Literal["constant", "step", "cosine", "one_cycle"] = "one_cycle"
+    step_size: Annotated[
+        Epochs,
+        Field(description='for "step": epochs after which the rate is multiplied'),
+    ] = 10
+    gamma: Annotated[float, Field(gt=0, description='by this, for "step"')] = 0.1
+    label_smoothing: Fraction = 0.0
+    clip: (
+        Annotated[float, Field(gt=0, description="the largest norm of the gradient")]
+        | None
+    ) = None
+    class_weights: Annotated[
+        Literal["balanced"] | None,
+        Field(description="weights the loss by inverse class counts"),
+    ] = None
+    balanced_sampling: Annotated[
+        bool, Field(description="draws the classes equally often")
+    ] = False
+    drop_last: Annotated[
+        bool, Field(description="leaves out an epoch's last batch if it is not full")
+    ] = False
+    augment: Annotated[Augment | None, BeforeValidator(_augment)] = None
+    lrs: Annotated[
+        tuple[tuple[str, Annotated[float, Field(ge=0)]], ...],
+        BeforeValidator(_pairs),
+        Field(
+            title="parts' names with a rate of at least 0 each",
+            description="parts of the network that learn at another peak rate",
+        ),
+    ] = ()
+    amp: Annotated[
+        Precision, Field(description="float16 with gradient scaler, GPU only")
+    ] = "off"
+    seed: Seed = 0

@@ -4,6 +4,7 @@ does the counting."""
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,19 +12,25 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.hooks import capture, evaluating
+from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
+from cnnviz_utils.data.sets import ImageSet
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-# not inference_mode: what it moves to a GPU could not be trained or differentiated
-# afterwards
+# no_grad and not inference_mode: parameters that are moved to a GPU inside
+# inference_mode could not be trained afterwards
 @torch.no_grad()
 def predict(
-    model: nn.Module, data, batch_size: int = 256, device: str | torch.device = "auto"
+    model: nn.Module,
+    data: ImageSet,
+    batch_size: int = 256,
+    device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in
     evaluation mode."""
@@ -40,18 +47,19 @@ def predict(
 @torch.no_grad()
 def predict_tta(
     model: nn.Module,
-    data,
+    data: ImageSet,
     views: Sequence[Callable[[Tensor], Tensor]],
     share: float = 0.6,
     batch_size: int = 256,
     device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
-    """Test-time augmentation: every image is answered as it is and in several views,
-    and the probabilities averaged.
+    """Test-time augmentation: classify every image as it is and in several views, and
+    average the probabilities.
 
-    views: images (n, 3, H, W) -> images of the same shape, each the same whenever it is
-        called; see `augment.fixed_views`. All views together count `share`, in [0, 1],
-        the image as it is the rest; 0.6 as in fastai's first version.
+    views: functions from images (n, 3, H, W) to images of the same shape that do the
+        same whenever they are called; see `augment.fixed_views`.
+    share: the weight of all views together, in [0, 1]; the image as it is has the rest.
+        0.6 is the choice of fastai's first version.
 
     Returns the logarithm of the averaged probabilities (N, classes), which serves as
     logits, and labels (N,). Raises ValueError without views, or for a share out of
@@ -59,7 +67,8 @@ def predict_tta(
     """
     if not views or not 0 <= share <= 1:
         raise ValueError(
-            f"test-time augmentation needs views and a share in [0, 1], not {len(views)} views and {share}"
+            "test-time augmentation needs views and a share in [0, 1], "
+            f"not {len(views)} views and {share}"
         )
     device, found = pick_device(device), []
     model.to(device)
@@ -76,7 +85,15 @@ def predict_tta(
 
 
 def top_k(logits: Tensor, labels: Tensor, k: int = 1) -> float:
-    """Share of images whose label is among the k largest logits."""
+    """Share of images whose label is among the k largest logits.
+
+    NaN where that says nothing: with k classes or fewer every answer would be right,
+    without images there is no share, and a logit that is NaN is no answer. Raises
+    UsageError for a k below 1.
+    """
+    fitting(k, Count, "k")
+    if k >= logits.shape[1] or not len(logits) or logits.isnan().any():
+        return math.nan
     return float(
         (logits.topk(k, dim=1).indices == labels[:, None]).any(1).double().mean()
     )
@@ -85,10 +102,10 @@ def top_k(logits: Tensor, labels: Tensor, k: int = 1) -> float:
 def classification_table(
     logits: Tensor, labels: Tensor, classes: Sequence[str]
 ) -> pd.DataFrame:
-    """Precision, recall, F1 and support, a row a class, then the rows "macro average"
-    and "weighted average".
+    """Precision, recall, F1 and support: one row for each class, then the rows "macro
+    average" and "weighted average".
 
-    A class that is never answered has precision 0.
+    A class that is never predicted has precision 0.
     """
     import pandas as pd
     from sklearn.metrics import precision_recall_fscore_support
@@ -111,7 +128,14 @@ def confusion(
     logits: Tensor, labels: Tensor, classes: Sequence[str], normalise: str | None = None
 ) -> pd.DataFrame:
     """True classes in rows, answers in columns: counts, or with normalise="true"
-    percent of each row."""
+    percent of each row, with "pred" percent of each column.
+
+    Raises UsageError for another `normalise`, or logits that are NaN.
+    """
+    if normalise is not None:
+        check_name("way to normalise", normalise, ("true", "pred"))
+    if logits.isnan().any():
+        raise UsageError("some logits are NaN, which is no answer to be counted")
     import pandas as pd
     from sklearn.metrics import confusion_matrix
 
@@ -119,19 +143,22 @@ def confusion(
         labels.numpy(), logits.argmax(1).numpy(), labels=range(len(classes))
     )
     table = pd.DataFrame(counts, index=list(classes), columns=list(classes))
-    return (
-        table
-        if normalise is None
-        else 100 * table.div(table.sum(axis=1).clip(lower=1), axis=0)
-    )
+    if normalise == "true":
+        return 100 * table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    if normalise == "pred":
+        return 100 * table.div(table.sum(axis=0).clip(lower=1), axis=1)
+    return table
 
 
 def calibration(
     logits: Tensor, labels: Tensor, bins: int = 10
 ) -> tuple[pd.DataFrame, float]:
-    """Probability given against share of right answers, in bins of equal width that are
-    not empty; and the expected calibration error, the mean distance of the two weighted
-    by images (Guo 2017)."""
+    """Compare the probability of the predicted class with how often it is right.
+
+    Returns a table with one row for each bin of equal width that holds images
+    (confidence, accuracy, images), and the expected calibration error: the mean
+    distance between confidence and accuracy, weighted by images (Guo et al. 2017).
+    """
     import pandas as pd
 
     confidence, answers = logits.softmax(1).max(1)
@@ -152,7 +179,8 @@ def calibration(
 
 
 def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
-    """Positions of at most n wrong answers, the surest first."""
+    """Positions of at most n wrongly classified images, the most confident mistake
+    first."""
     confidence, answers = logits.softmax(1).max(1)
     wrong = (answers != labels).nonzero().flatten()
     return wrong[confidence[wrong].argsort(descending=True, stable=True)][:n]
@@ -161,7 +189,7 @@ def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
 @torch.no_grad()
 def embeddings(
     model: nn.Module,
-    data,
+    data: ImageSet,
     layer: str,
     batch_size: int = 256,
     device: str | torch.device = "auto",
@@ -186,7 +214,8 @@ def embeddings(
 def predictions_csv(
     path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]
 ) -> None:
-    """One line an image, `Id,Category`, in the order given."""
+    """Write a CSV file with one line for each image, `Id,Category`, in the order
+    given."""
     with open(path, "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["Id", "Category"])

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cnnviz_utils.base.device import pick_device
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.loaders import batches, class_weights
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.adversary import Change
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class History:
-    """What happened, a dict an epoch: epoch, lr, train_loss, train_accuracy,
-    valid_loss, valid_accuracy, seconds, skipped (steps that the gradient scaler left
-    out)."""
+    """What happened in training, one dict for each epoch: epoch, lr, train_loss,
+    train_accuracy, valid_loss, valid_accuracy, seconds, skipped (steps that the
+    gradient scaler left out)."""
 
     rows: list[dict] = field(default_factory=list)
 
@@ -46,7 +47,7 @@ class History:
         ]
 
 
-def autocast(device: torch.device, amp: str):
+def autocast(device: torch.device, amp: str) -> torch.autocast:
     """The context in which the forward pass computes: half precision where asked for,
     float32 otherwise."""
     dtype = {"float16": torch.float16, "bfloat16": torch.bfloat16}.get(
@@ -56,10 +57,13 @@ def autocast(device: torch.device, amp: str):
 
 
 def loss_of(
-    output, labels: Tensor, config: TrainConfig, weights: Tensor | None
+    output: Tensor | tuple[Tensor, ...],
+    labels: Tensor,
+    config: TrainConfig,
+    weights: Tensor | None,
 ) -> Tensor:
-    """Cross-entropy; of GoogLeNet's three outputs in training the two auxiliary ones
-    count 0.3 (Szegedy 2015)."""
+    """The cross-entropy of the logits (n, classes). GoogLeNet gives three outputs in
+    training: the two auxiliary ones have weight 0.3 (Szegedy 2015)."""
     loss = lambda logits: F.cross_entropy(
         logits, labels, weight=weights, label_smoothing=config.label_smoothing
     )
@@ -70,20 +74,55 @@ def loss_of(
     return loss(output)
 
 
+def check_outputs(logits: Tensor, images: int, classes: int) -> None:
+    """Raises UsageError unless there is a logit for every image and class."""
+    if logits.ndim != 2 or len(logits) != images or logits.shape[1] < classes:
+        raise UsageError(
+            f"{images} images of {classes} classes need logits of shape ({images}, "
+            f"{classes}), this network gives {tuple(logits.shape)}: build it with "
+            f"{classes} classes"
+        )
+
+
+def classes_in(*sets: ImageSet) -> int:
+    """How many outputs a network needs for every label of these sets."""
+    return 1 + max(int(data.labels.max()) for data in sets)
+
+
+def check_training(model: nn.Module, train: ImageSet, valid: ImageSet) -> None:
+    """Raises UsageError for what could only fail later: a set without images, images of
+    two sizes, weights that are no numbers."""
+    for name, data in {"train": train, "valid": valid}.items():
+        if not len(data):
+            raise UsageError(f"the {name} set has no images")
+    if train.images.shape[1:] != valid.images.shape[1:]:
+        raise UsageError(
+            f"train has images {tuple(train.images.shape[1:])}, "
+            f"valid {tuple(valid.images.shape[1:])}: load both at one size"
+        )
+    for name, value in model.named_parameters():
+        if not value.isfinite().all():
+            raise UsageError(
+                f"the weights {name} are not finite before training: "
+                "look at where they come from"
+            )
+
+
 @dataclass
 class Stepper:
     """One step of training after another: forward pass, loss, gradients, optimiser.
     `fit` and `find_lr` use it.
 
     config decides loss, precision and clipping; weights: one a class for the loss, or
-    None; skipped counts the steps that the gradient scaler left out because a gradient
-    had overflowed in float16.
+    None; classes: how many outputs the network must have; skipped counts the steps that
+    the gradient scaler left out because a gradient had overflowed in float16.
     """
 
     model: nn.Module
     config: TrainConfig
     device: torch.device
     weights: Tensor | None = None
+    classes: int = 0
     skipped: int = 0
 
     def __post_init__(self):
@@ -93,7 +132,7 @@ class Stepper:
         )
 
     def set_lr(self, factor: float) -> None:
-        """Every group's learning rate: `factor` times its peak."""
+        """Set every group's learning rate to `factor` times its peak."""
         for group in self.optimiser.param_groups:
             group["lr"] = group["peak"] * factor
 
@@ -102,8 +141,9 @@ class Stepper:
         logits (n, classes) before the step, both detached."""
         with autocast(self.device, self.config.amp):
             output = self.model(images)
+            logits = output[0] if isinstance(output, tuple) else output
+            check_outputs(logits, len(images), self.classes)
             loss = loss_of(output, labels, self.config, self.weights)
-        logits = output[0] if isinstance(output, tuple) else output
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.config.clip is not None:
@@ -112,17 +152,17 @@ class Stepper:
                 p for group in self.optimiser.param_groups for p in group["params"]
             ]
             nn.utils.clip_grad_norm_(learning, self.config.clip)
-        before = self.scaler.get_scale()
+        scale = self.scaler.get_scale()
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.skipped += int(self.scaler.get_scale() < before)
+        self.skipped += int(self.scaler.get_scale() < scale)
         return loss.detach(), logits.detach()
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """The global random generator, from which dropout draws, is seeded inside and as
-    before afterwards."""
+    """Seed the global random generator (from which dropout draws) inside the block, and
+    restore its state afterwards."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
@@ -133,31 +173,35 @@ def fit(
     train: ImageSet,
     valid: ImageSet,
     config: TrainConfig,
-    device: str = "auto",
+    device: str | torch.device = "auto",
     progress: Callable[[dict], None] | None = None,
     change: Change | None = None,
 ) -> History:
     """Train `model` in place; afterwards it has the weights of the epoch that was best
     on `valid`.
 
+    progress: called after each epoch with its row of the history.
     change: what is done to each batch before the network learns from it (noise, an
-    adversary). Validation is on images as they are, where such networks are best before
-    they are robust: the last epoch's weights stay.
+        adversary). Then the last epoch's weights are kept: validation is on unchanged
+        images, on which such a network is best before it has become robust.
 
-    The same seed on the same machine gives the same bits. `progress` is called with
-    each epoch's row.
+    The same seed on the same machine gives the same bits.
 
-    Raises: FloatingPointError: loss or logits became NaN or infinite; the message names
+    Raises: UsageError, before anything is trained: a set without images, fewer outputs
+        than classes, weights that are not finite, a device that there is not.
+        FloatingPointError: loss or logits became NaN or infinite; the message names
         epoch, steps and learning rate.
     """
     device = pick_device(device)
-    model.to(device, memory_format=torch.channels_last)
+    check_training(model, train, valid)
+    model.to(device).to(memory_format=torch.channels_last)
     weights = (
         class_weights(train.labels, len(train.classes)).to(device)
         if config.class_weights
         else None
     )
-    step, history, best = Stepper(model, config, device, weights), History(), None
+    step = Stepper(model, config, device, weights, classes_in(train, valid))
+    history, best = History(), None
     generator = torch.Generator().manual_seed(config.seed)
     steps, done = steps_per_epoch(len(train), config), 0
     with seeded(config.seed, device):
@@ -185,7 +229,10 @@ def fit(
                 right += (logits.argmax(1) == labels).sum()
                 seen, done = seen + len(labels), done + 1
             lr = step.optimiser.param_groups[0]["lr"]
-            where = f"epoch {epoch} (steps {done - steps + 1} to {done}, learning rate {lr:.3g})"
+            where = (
+                f"epoch {epoch} (steps {done - steps + 1} to {done}, "
+                f"learning rate {lr:.3g})"
+            )
             refuse_overflow(loss_sum, "the loss", where)
             valid_logits, valid_labels = predict(model, valid, device=device)
             # the last step can do that
@@ -221,6 +268,6 @@ def refuse_overflow(values: Tensor, what: str, where: str) -> None:
     finite."""
     if not values.isfinite().all():
         raise FloatingPointError(
-            f"{what} became NaN or infinite in {where}: a smaller learning rate or gradient "
-            "clipping may help"
+            f"{what} became NaN or infinite in {where}: "
+            "a smaller learning rate or gradient clipping may help"
         )

@@ -2,16 +2,18 @@
 
 import copy
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from cnnviz_utils.base.device import pick_device
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.config import TrainConfig
-from cnnviz_utils.training.loop import Stepper, seeded
+from cnnviz_utils.training.loop import Stepper, classes_in, seeded
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,8 @@ class LrCurve:
 
     @property
     def suggestion(self) -> float:
-        """A tenth of the rate at which the loss is lowest: there it is still falling,
-        and a step from overshooting."""
+        """A tenth of the rate at which the loss is lowest. At the lowest point itself
+        the steps are already about to become too long."""
         return self.lrs[min(range(len(self.losses)), key=self.losses.__getitem__)] / 10
 
 
@@ -35,23 +37,25 @@ def find_lr(
     low: float = 1e-5,
     high: float = 10.0,
     steps: int = 80,
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> LrCurve:
     """Learning-rate finder (Smith 2017): one short run in which the learning rate grows
     from `low` to `high`.
 
-    Works on a copy, `model` stays as it is. Stops early once the loss is four times its
-    lowest, or not finite.
+    It trains a copy; `model` is not changed. The run ends early once the smoothed loss
+    is four times its lowest value, or not finite.
 
-    Raises ValueError for fewer than two steps, FloatingPointError where already the
-    first loss is not finite.
+    Raises UsageError for fewer than two steps or rates that do not grow,
+    FloatingPointError where already the first loss is not finite.
     """
     if steps < 2:
-        raise ValueError(f"a learning-rate finder needs at least 2 steps, not {steps}")
+        raise UsageError(f"a learning-rate finder needs at least 2 steps, not {steps}")
+    if not 0 < low < high < math.inf:
+        raise UsageError(f"rates must grow from above 0, not from {low} to {high}")
     device = pick_device(device)
     model = copy.deepcopy(model).to(device).train()
     step, generator = (
-        Stepper(model, config, device),
+        Stepper(model, config, device, classes=classes_in(train)),
         torch.Generator().manual_seed(config.seed),
     )
     lrs, losses, smooth = [], [], 0.0
@@ -71,14 +75,18 @@ def find_lr(
             losses.append(value)
     if not losses:
         raise FloatingPointError(
-            "the loss is not finite before the first step: look at the network and the images"
+            "the loss is not finite before the first step: "
+            "look at the network and the images"
         )
     return LrCurve(lrs, losses)
 
 
 def endless(
-    data, config: TrainConfig, generator: torch.Generator, device: torch.device
-):
+    data: ImageSet,
+    config: TrainConfig,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of one epoch after another."""
     while True:
         yield from batches(

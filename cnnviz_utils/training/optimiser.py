@@ -1,28 +1,28 @@
-"""The optimiser over what learns, and how its learning rates move."""
+"""The optimiser, and how its learning rates change during training."""
 
 import math
 
 import torch
 from torch import nn
 
-from cnnviz_utils.base.settings import belongs
+from cnnviz_utils.base.settings import UsageError, belongs, nearest
 from cnnviz_utils.training.config import TrainConfig
 
 
 def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
-    """Learning parameters in groups, each with its peak learning rate: the longest name
-    in `lrs` that fits wins.
+    """The parameters that learn, in groups of equal peak learning rate. Where several
+    names in `lrs` fit a parameter, the longest one decides.
 
-    Raises ValueError where nothing learns, or for a name in `lrs` that no parameter
+    Raises UsageError where nothing learns, or for a name in `lrs` that no parameter
     has.
     """
     rates, names = dict(config.lrs), [name for name, _ in model.named_parameters()]
-    if unknown := [
-        part for part in rates if not any(belongs(name, [part]) for name in names)
-    ]:
-        raise ValueError(
-            f"lrs names {', '.join(map(repr, unknown))}, but this model has no such part"
-        )
+    for part in rates:
+        if not any(belongs(name, [part]) for name in names):
+            parts = dict.fromkeys(name.split(".")[0] for name in names)
+            raise UsageError(
+                f"lrs: this network has no part {part!r}" + nearest(part, parts)
+            )
     groups: dict[float, list] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
@@ -31,7 +31,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
                 rates[max(fitting, key=len)] if fitting else config.lr, []
             ).append(parameter)
     if not groups:
-        raise ValueError("nothing in this model learns: every parameter is frozen")
+        raise UsageError("nothing in this model learns: every parameter is frozen")
     return [
         {"params": parameters, "lr": lr, "peak": lr}
         for lr, parameters in groups.items()
@@ -39,7 +39,7 @@ def parameter_groups(model: nn.Module, config: TrainConfig) -> list[dict]:
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser over what learns, and only that."""
+    """The optimiser of the parameters that are not frozen."""
     groups = parameter_groups(model, config)
     if config.optimiser == "sgd":
         return torch.optim.SGD(
@@ -58,7 +58,8 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
 
 
 def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
-    """What the peak learning rate is multiplied by at a step (from 0) of training.
+    """The factor by which the peak learning rate is multiplied at a step of training,
+    counted from 0.
 
     "one_cycle" (Smith 2018): up from 1/25 over the first quarter, then down to
     1/10,000, both along half a cosine.
@@ -80,7 +81,7 @@ def lr_factor(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
 
 
 def steps_per_epoch(images: int, config: TrainConfig) -> int:
-    """Steps that an epoch takes; 0 images a step is refused by `batches`."""
+    """How many steps an epoch has, at least one."""
     return max(
         1,
         images // config.batch_size

@@ -20,9 +20,12 @@ DTYPES = {"off": torch.float32, "float16": torch.float16, "bfloat16": torch.bflo
 
 
 def bfloat16_instructions() -> tuple[str, ...] | None:
-    """The CPU's instructions for bfloat16 ("avx512_bf16", "amx_bf16", "bf16" on ARM);
-    () if it has none or oneDNN is told not to use them (ONEDNN_MAX_CPU_ISA), None if
-    neither torch nor the system says what the CPU can do."""
+    """The names of the CPU's instructions for bfloat16: "avx512_bf16", "amx_bf16", or
+    "bf16" on ARM.
+
+    () if it has none, or if oneDNN is told not to use them (ONEDNN_MAX_CPU_ISA). None
+    if neither torch nor the system says what the CPU can do.
+    """
     limit = (
         os.environ.get("ONEDNN_MAX_CPU_ISA")
         or os.environ.get("DNNL_MAX_CPU_ISA")
@@ -51,8 +54,8 @@ def bfloat16_instructions() -> tuple[str, ...] | None:
 
 @lru_cache
 def bfloat16_slowdown(repeats: int = 7) -> float:
-    """How many times longer a convolution takes in bfloat16 than in float32 on this
-    CPU, measured (below 1: faster)."""
+    """Measure how many times longer a convolution takes in bfloat16 than in float32 on
+    this CPU; below 1 bfloat16 is faster."""
     images, layer = torch.rand(8, 32, 32, 32), nn.Conv2d(32, 32, 3)
     half = (images.bfloat16(), nn.Conv2d(32, 32, 3).bfloat16())
     with torch.inference_mode():
@@ -106,11 +109,11 @@ def kept_bytes(model: nn.Module, images: Tensor, amp: str = "off") -> dict[str, 
     """Bytes kept between the forward pass of `images` (N, 3, H, W) and the backward
     pass, each piece of memory once.
 
-    {"activations": ..., "weight_copies": ...}: copies of the weights in half precision
-    are made for the pass; the weights themselves and the images are not counted.
-    `model` is used in the mode it is in.
+    Returns {"activations": ..., "weight_copies": ...}; the latter are the copies of the
+    weights that autocast makes in half precision. The weights themselves and the images
+    are not counted. `model` is used in the mode (training or evaluation) it is in.
     """
-    # sorted, because a linear layer keeps its transpose
+    # sorted: a linear layer keeps its weights transposed
     shapes = {tuple(sorted(p.shape)) for p in model.parameters()}
     sizes = {"activations": 0, "weight_copies": 0}
 
@@ -160,9 +163,9 @@ def peak_bytes(
 ) -> int:
     """The most bytes that tensors made inside `function` take at one time.
 
-    On a GPU the allocator says it. On a CPU the tensors are counted, so the number is
-    the same each time; what operations use for themselves (a convolution's scratch
-    space) is not in it.
+    On a GPU the number comes from the allocator. On a CPU the tensors are counted, so
+    it is the same each time, but does not include what an operation uses internally,
+    such as a convolution's scratch space.
     """
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()

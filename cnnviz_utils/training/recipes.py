@@ -1,9 +1,10 @@
-"""Networks that several lessons look into, and weights to borrow: trained once, found
-again by whoever asks."""
+"""How the lessons' networks are trained, and weights to borrow: each network is trained
+once and then read from the cache."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -16,8 +17,9 @@ from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import History
 from cnnviz_utils.training.store import fit_or_load, plain_weights
 
-# what a recipe usually has in place of ours: it needs more epochs, and leaves smoother
-# filters in late layers (lesson 06)
+# the more usual settings: more momentum and no label smoothing at a lower learning
+# rate. They need more epochs than `recipe` and give smoother filters in late layers
+# (lesson 06)
 GENTLE = {
     "lr": 4e-3,
     "momentum": 0.9,
@@ -27,20 +29,20 @@ GENTLE = {
 # data sets that weights are borrowed from: the settings they are loaded with, what
 # differs from the recipe, and the epochs of networks with batch normalisation and of
 # those without
-SOURCES = {
+SOURCES: dict[str, tuple[dict[str, Any], dict[str, Any], tuple[int, int]]] = {
     "menagerie_source": (
         {"seed": 0, "train": 60, "valid": 10, "test": 10},
         {},
         (7, 14),
     ),
-    # README's published table rests on these
+    # the published table of docs/results.md was made with these
     "tinyimagenet30": ({"seed": 0}, GENTLE | {"batch_size": 64}, (15, 45)),
 }
 
 
 def recipe(epochs: int = 6, seed: int = 0) -> TrainConfig:
-    """The settings that lesson 02 arrives at: AdamW that remembers little, one cycle,
-    smoothed labels, mirrored and shifted images."""
+    """The settings that lesson 02 arrives at: AdamW with little momentum, the one-cycle
+    schedule, label smoothing, mirrored and shifted images."""
     return TrainConfig(
         optimiser="adamw",
         lr=1e-2,
@@ -61,10 +63,10 @@ def normed(model: nn.Module) -> bool:
 
 
 def recipe_for(
-    model: nn.Module, epochs: int = 6, seed: int = 0, **changes
+    model: nn.Module, epochs: int = 6, seed: int = 0, **changes: Any
 ) -> TrainConfig:
-    """The recipe, but for `changes`, at a quarter of its learning rate for networks
-    without batch normalisation, which bear no more."""
+    """The recipe with `changes`. Networks without batch normalisation diverge at its
+    learning rate and get a quarter of it."""
     settings = replace(recipe(epochs, seed), **changes)
     return settings if normed(model) else replace(settings, lr=settings.lr / 4)
 
@@ -77,8 +79,8 @@ def train(
     device: str = "auto",
     progress: Callable[[dict], None] | None = None,
 ) -> History:
-    """Train `model` in place by the recipe, or find the run again. `progress`: see
-    `fit`."""
+    """Train `model` in place by the recipe, or load the result if the same run was made
+    before. `progress`: see `fit`."""
     return fit_or_load(
         model,
         sets.train,
@@ -97,11 +99,12 @@ def source_weights(
     device: str = "auto",
     progress: Callable[[dict], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Weights learned on a source data set: trained here the first time, kept among the
-    caches, found again.
+    """Weights learned on a source data set: trained the first time, kept in the cache,
+    and read from there afterwards.
 
-    build: number of classes -> network, always the same one; size: height and width of
-        the images in pixels.
+    build: makes the network for a number of classes, with the same first weights each
+        time.
+    size: height and width of the images in pixels.
 
     Raises:
         UsageError: no such source. FileNotFoundError: its photos are not there.
@@ -124,8 +127,8 @@ def borrowed(
     seed: int = 0,
     **options,
 ) -> nn.Module:
-    """`build_model`, with weights from any source by name, trained first where it must
-    be.
+    """`build_model` with weights that were learned on another data set. Where they do
+    not exist yet, they are trained first.
 
     source: a data set of SOURCES ("menagerie_source", "tinyimagenet30"), on which this
     network is trained the first time (see `source_weights`); or whatever `build_model`

@@ -1,5 +1,5 @@
-"""Train once: a run with the same data, network and settings is found again instead of
-repeated."""
+"""Train once: a run with the same data, network and settings is read from the cache
+instead of being repeated."""
 
 import copy
 import hashlib
@@ -11,21 +11,31 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from cnnviz_utils.base import pictures
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.data import augment
 from cnnviz_utils.data.loaders import batches, class_weights
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.data.sets import ImageSet, Rows
 from cnnviz_utils.training import adversary, loop, optimiser
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.evaluation import predict
 from cnnviz_utils.training.loop import History, fit
 
 # other code gives other weights
-TRAINING_CODE = (loop, optimiser, adversary, augment, batches, class_weights)
+TRAINING_CODE = (
+    *(loop, optimiser, adversary, augment, pictures, batches, class_weights),
+    *(predict, ImageSet, Rows),  # the best epoch is chosen by what is predicted
+)
+
+
+def training_code() -> list[str]:
+    """The source of whatever makes a network's weights what they are."""
+    return [inspect.getsource(part) for part in TRAINING_CODE]
 
 
 def run_key(
@@ -46,7 +56,7 @@ def run_key(
         *what_it_computes(model),
         json.dumps(asdict(config), sort_keys=True),
         str(change),
-        *map(inspect.getsource, TRAINING_CODE),
+        *training_code(),
         torch.__version__,
     ):
         stamp.update(text.encode())
@@ -74,9 +84,10 @@ def run_key(
 
 
 def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: the numbers and switches of its layers,
-    and the code that is not torch's."""
-    found, kinds = [], {}
+    """What `repr` does not show of a network: its layers' plain attributes, and the
+    source of the methods that are not torch's own."""
+    found: list[str] = []
+    kinds: dict[type, None] = {}
     for name, module in model.named_modules():
         plain = {
             k: v
@@ -90,9 +101,10 @@ def what_it_computes(model: nn.Module) -> list[str]:
             for kind in type(module).__mro__
             if not kind.__module__.startswith("torch.")
         )
-    for function in filter(
-        inspect.isfunction, (part for kind in kinds for part in vars(kind).values())
-    ):
+    parts = [part for kind in kinds for part in vars(kind).values()]
+    for function in parts:
+        if not inspect.isfunction(function):
+            continue
         try:
             found.append(inspect.getsource(function))
         except OSError:  # typed in at a prompt
@@ -101,8 +113,8 @@ def what_it_computes(model: nn.Module) -> list[str]:
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Copies of everything in the model's state, on the CPU and in the order in memory
-    that files have."""
+    """Copies of everything in the model's state, on the CPU and contiguous in memory,
+    as files need them."""
     return {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
@@ -110,9 +122,9 @@ def plain_weights(model: nn.Module) -> dict[str, Tensor]:
 
 
 def load_plain_weights(model: nn.Module, file: Path) -> None:
-    """Weights of a .safetensors file into the model, which is then as `fit` leaves it:
-    channels last in memory, so that it computes the very bits of the network that was
-    trained, and as fast."""
+    """Load the weights of a .safetensors file into the model and put it into the memory
+    format in which `fit` leaves a network (channels last), so that it computes the same
+    bits as the network that was trained."""
     model.to(memory_format=torch.channels_last).load_state_dict(load_file(file))
 
 
@@ -127,20 +139,21 @@ def fit_or_load(
     change: Change | None = None,
 ) -> History:
     """`fit`, unless the same run was made before: then its weights and history are read
-    (safetensors and JSON). Either way the model is in the mode in which it came, and
+    (safetensors and JSON). Either way every module is in the mode in which it came, and
     nothing is left in `.grad`.
 
     A damaged entry is trained again. `cache` is a folder, by default "models" among the
     caches.
     """
-    mode = model.training
+    modes = {module: module.training for module in model.modules()}
     first_weights = copy.deepcopy(model.state_dict())
 
     def train_and_save(folder: Path) -> None:
         # an entry that could not be read may have left others
         model.load_state_dict(first_weights)
         history = fit(model, train, valid, config, device, progress, change)
-        save_file(plain_weights(model), folder / "weights.safetensors")
+        # not save_file, whose errors are none of the system's
+        (folder / "weights.safetensors").write_bytes(save(plain_weights(model)))
         (folder / "history.json").write_text(json.dumps(history.rows))
 
     def read(folder: Path) -> History:
@@ -152,5 +165,7 @@ def fit_or_load(
         model, train, valid, config, change
     )
     history = cached(where, train_and_save, read)
-    model.train(mode).zero_grad(set_to_none=True)
+    for module, mode in modes.items():
+        module.training = mode
+    model.zero_grad(set_to_none=True)
     return history

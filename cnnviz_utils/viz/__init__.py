@@ -34,7 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "keep_strongest",
             "pixel_maps",
         ],
-        "layers": ["LayerGradients", "layer_gradients"],
+        "layers": ["LayerGradients", "last_spatial_layer", "layer_gradients"],
         "receptive": ["Field", "receptive_field"],
         "responses": ["Patches", "feature_maps", "filters", "strongest_patches"],
         "tape": ["Step", "record_steps"],

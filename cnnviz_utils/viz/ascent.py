@@ -4,8 +4,8 @@ image, and transforms between.
 A gradient ascends the objective. Left alone it finds noise, because a network answers
 to patterns that no image contains. Each prior takes some of that away: writing the
 image as waves with natural strengths and colours, moving, turning and scaling it a
-little before each look, smoothness. The largest prior is the network itself
-(`viz.robust`).
+little before each look, smoothness. The strongest prior is a robust network
+(`training.adversary`).
 
 Olah, Mordvintsev and Schubert 2017, Feature visualization; Simonyan et al. 2014;
 Mahendran and Vedaldi 2015 (total variation); Engstrom et al. 2019 and Santurkar et al.
@@ -20,19 +20,18 @@ from torch import Tensor, nn
 
 from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.base.pictures import blur, total_variation
-from cnnviz_utils.viz.layers import Targets, choose_targets, picked
+from cnnviz_utils.viz.layers import Layer, Targets, answer, find_layer, picked
+from cnnviz_utils.viz.layouts import read_maps
+from cnnviz_utils.viz.planes import (
+    NATURAL_COLOURS,
+    to_rgb,
+    wave_strengths,
+    waves_to_planes,
+)
 from cnnviz_utils.viz.transforms import moved
 
-# images (N, 3, H, W) in [0, 1] -> one number an image (N,), to be made large
+# images (N, 3, H, W) in [0, 1] -> one number for each image (N,), to be made large
 Objective = Callable[[Tensor], Tensor]
-
-# How the colours of photos go together: `colour_matrix` of 1500 photos of Caltech-101
-# at 64 px. The columns are light, red against blue, green against the two others.
-NATURAL_COLOURS = (
-    (0.285, 0.107, -0.022),
-    (0.293, -0.006, 0.048),
-    (0.293, -0.098, -0.027),
-)
 
 
 @dataclass(frozen=True)
@@ -61,17 +60,15 @@ class Recipe:
     l2: float = 0.0
 
 
-PLAIN = Recipe(
-    parametrisation="pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0
-)
+PLAIN = Recipe("pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0)
 
 
 def class_score(
     model: nn.Module, targets: Targets, *, softmax: bool = True
 ) -> Objective:
-    """A class, or one an image: its log-probability, or (`softmax=False`) its logit.
-    The logit can grow by what other classes have too; the log-probability only by what
-    sets the class apart, and it ends when it is certain.
+    """The log-probability of a class (one for all images, or one for each), or its
+    logit (`softmax=False`). A logit also grows with features that other classes share;
+    a log-probability only with what sets the class apart, and it cannot exceed 0.
 
     Objectives are functions and can be added: `lambda images: one(images) +
         another(images)`.
@@ -79,30 +76,27 @@ def class_score(
 
     def score(images: Tensor) -> Tensor:
         with evaluating(model):
-            logits = model(images)
-        return picked(
-            logits.log_softmax(1) if softmax else logits,
-            choose_targets(logits, targets),
-        )
+            logits, chosen = answer(model, images, targets)
+        return picked(logits.log_softmax(1) if softmax else logits, chosen)
 
     return score
 
 
 def channel_score(
-    model: nn.Module, layer: str, channels: int | Sequence[int]
+    model: nn.Module, layer: Layer, channels: int | Sequence[int]
 ) -> Objective:
-    """The mean of one channel of a layer, the same for all images or one an image."""
+    """The mean of a layer's channel: one channel for all images, or one for each."""
     return lambda images: _channel(model, images, layer, channels).flatten(1).mean(1)
 
 
 def neuron_score(
     model: nn.Module,
-    layer: str,
+    layer: Layer,
     channels: int | Sequence[int],
     place: tuple[int, int] | None = None,
 ) -> Objective:
-    """One place (row, column) of one channel of a layer, the same for all images or a
-    channel an image; None: the place in the middle."""
+    """A layer's channel at one place (row, column), by default in the middle: one
+    channel for all images, or one for each."""
 
     def score(images: Tensor) -> Tensor:
         maps = _channel(model, images, layer, channels)
@@ -113,39 +107,49 @@ def neuron_score(
 
 
 def _channel(
-    model: nn.Module, images: Tensor, layer: str, channels: int | Sequence[int]
+    model: nn.Module, images: Tensor, layer: Layer, channels: int | Sequence[int]
 ) -> Tensor:
-    with evaluating(model), capture(model, [layer]) as maps:
+    name = find_layer(model, layer, images)
+    with evaluating(model), capture(model, [name]) as outputs:
         model(images)
-    if layer not in maps or maps[layer].ndim not in (2, 4):
+    if name not in outputs or outputs[name].ndim not in (2, 4):
         raise ValueError(
-            f"layer {layer!r} gives no channels (N, C) or maps (N, C, h, w) in a forward pass of this network"
+            f"layer {name!r} gives no channels (N, C) or maps (N, C, h, w) "
+            "in a forward pass of this network"
         )
+    maps = outputs[name]
     # a linear layer: one place
-    maps[layer] = (
-        maps[layer] if maps[layer].ndim == 4 else maps[layer][:, :, None, None]
-    )
-    n, count = maps[layer].shape[:2]
+    maps = maps[:, :, None, None] if maps.ndim == 2 else maps
+    if maps.shape[2:] != (1, 1):
+        maps = read_maps(maps, images, "channels_first", name)
+    n, count = maps.shape[:2]
     chosen = torch.as_tensor(channels)
     chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
     if chosen.shape != (n,):
         raise ValueError(
-            f"channels: one, or one for each of the {n} images, not shape {tuple(chosen.shape)}"
+            f"channels: one, or one for each of the {n} images, not shape "
+            f"{tuple(chosen.shape)}"
         )
     if n and not 0 <= int(chosen.min()) <= int(chosen.max()) < count:
         raise ValueError(
-            f"channels of layer {layer!r} go from 0 to {count - 1}, but there is {chosen.tolist()}"
+            f"channels of layer {name!r} go from 0 to {count - 1}, but there is "
+            f"{chosen.tolist()}"
         )
-    return maps[layer][torch.arange(n), chosen]
+    return maps[torch.arange(n), chosen]
 
 
 def class_images(
-    model: nn.Module, targets: Targets, size: int, seeds: Sequence[int], recipe: Recipe | None = None,
+    model: nn.Module,
+    targets: Targets,
+    size: int,
+    seeds: Sequence[int],
+    recipe: Recipe | None = None,
     start: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """An image a seed, for one class or a class a seed, all at once: (len(seeds), 3,
-    size, size) in [0, 1]."""
-    return ascend(class_score(model, targets), size, seeds, recipe, start)
+    """One image for each seed, of one class or of one class each: (len(seeds), 3, size,
+    size) in [0, 1], on the network's device."""
+    device = next(model.parameters()).device
+    return ascend(class_score(model, targets), size, seeds, recipe, start, device)
 
 
 def ascend(
@@ -154,25 +158,27 @@ def ascend(
     seeds: Sequence[int],
     recipe: Recipe | None = None,
     start: Tensor | None = None,
+    device: str | torch.device | None = None,
 ) -> Tensor:
-    """Images that make the objective large, one a seed, (len(seeds), 3, size, size) in
-    [0, 1].
+    """Images that make the objective large, one for each seed, (len(seeds), 3, size,
+    size) in [0, 1].
 
     start: images (len(seeds), 3, size, size) in [0, 1] to begin with; by default faint
         noise around mid-grey.
+    device: where to compute; by default where `start` is, or the CPU. Random numbers
+        are drawn on the CPU, so that a seed means the same everywhere.
 
     Each image has its own generator for its start and its transforms, and Adam treats
-    every number by itself: what an image becomes does not depend on the others in the
-    batch.
+    every number by itself, so an image does not depend on the others in the batch.
 
-    Raises: ValueError: unknown parametrisation, an objective that does not give a
-        number an image, or a start of another
-            shape.
+    Raises ValueError for an unknown parametrisation, a start of another shape, or an
+    objective that does not give one number for each image.
     """
     recipe = recipe or Recipe()
     if recipe.parametrisation not in START:
         raise ValueError(
-            f"parametrisation must be one of {', '.join(START)}, not {recipe.parametrisation!r}"
+            f"parametrisation must be one of {', '.join(START)}, "
+            f"not {recipe.parametrisation!r}"
         )
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     image = IMAGE[recipe.parametrisation]
@@ -184,14 +190,18 @@ def ascend(
         numbers = to_numbers(start.detach(), recipe)
     else:
         raise ValueError(
-            f"start must be {len(seeds)} images of {size} x {size} px, not {tuple(start.shape)}"
+            f"start must be {len(seeds)} images of {size} x {size} px, "
+            f"not {tuple(start.shape)}"
         )
+    if device is None:
+        device = numbers.device
+    numbers = numbers.to(device)
     draws = torch.stack(
         [
             2 * torch.rand(recipe.steps, 5, generator=generator) - 1
             for generator in generators
         ]
-    )
+    ).to(device)
     with torch.inference_mode(False), torch.enable_grad():
         numbers = numbers.clone().requires_grad_()
         optimiser = torch.optim.Adam([numbers], lr=recipe.lr)
@@ -200,7 +210,8 @@ def ascend(
             gain = objective(_transformed(images, draws[:, step], recipe))
             if gain.shape != (len(seeds),):
                 raise ValueError(
-                    f"the objective must give one number an image, not {tuple(gain.shape)}"
+                    "the objective must give one number an image, "
+                    f"not {tuple(gain.shape)}"
                 )
             loss = (
                 recipe.tv * total_variation(images)
@@ -218,33 +229,6 @@ def _transformed(images: Tensor, draws: Tensor, recipe: Recipe) -> Tensor:
     return blur(images, recipe.blur * draws[:, 4].abs()) if recipe.blur else images
 
 
-def _roughness(images: Tensor) -> Tensor:
-    """Total variation, (N,): mean absolute difference of neighbours, down plus
-    across."""
-    down = (images[..., 1:, :] - images[..., :-1, :]).abs().mean((1, 2, 3))
-    return down + (images[..., 1:] - images[..., :-1]).abs().mean((1, 2, 3))
-
-
-def wave_strengths(size: int) -> Tensor:
-    """1 / frequency, frequencies in cycles a pixel, the constant counted like one cycle
-    an image; (size, size//2 + 1).
-
-    Natural images have such spectra. For the ascent it means: large shapes come easily,
-    fine texture late.
-    """
-    rows, columns = torch.fft.fftfreq(size), torch.fft.rfftfreq(size)
-    frequency = (rows[:, None] ** 2 + columns[None, :] ** 2).sqrt()
-    return 1 / frequency.clamp(min=1 / size)
-
-
-def waves_to_planes(numbers: Tensor, size: int) -> Tensor:
-    """Real and imaginary parts of waves (N, 3, size, size // 2 + 1, 2) -> planes (N, 3,
-    size, size) around zero."""
-    spectrum = torch.view_as_complex(numbers) * wave_strengths(size)
-    # / 4: a step of Adam moves a pixel by some %
-    return torch.fft.irfft2(spectrum, s=(size, size), norm="ortho") / 4
-
-
 START = {
     "pixels": lambda size, generator: (
         0.01 * torch.randn(3, size, size, generator=generator)
@@ -256,39 +240,17 @@ START = {
 IMAGE = {"pixels": lambda numbers, size: numbers, "fourier": waves_to_planes}
 
 
-def to_rgb(planes: Tensor, colours: bool) -> Tensor:
-    """Planes of any numbers (N, 3, H, W) -> images in (0, 1), by the logistic function;
-    0 is mid-grey. With `colours` the three planes are light and two colour contrasts,
-    mixed to red, green and blue as photos mix them."""
-    if colours:
-        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
-        planes = torch.einsum("rc,nchw->nrhw", mix / mix.norm(dim=0).max(), planes)
-    return planes.sigmoid()
-
-
 def to_numbers(images: Tensor, recipe: Recipe) -> Tensor:
     """The way back: the numbers that a recipe writes images (N, 3, H, H) in [0, 1]
     with. Black and white, which the logistic function only tends to, become the grey
     half a step of 255 away."""
     planes = images.clamp(1 / 510, 1 - 1 / 510).logit()
     if recipe.colours:
-        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype)
+        mix = torch.tensor(NATURAL_COLOURS, dtype=planes.dtype, device=planes.device)
         planes = torch.einsum(
             "rc,nchw->nrhw", (mix / mix.norm(dim=0).max()).inverse(), planes
         )
     if recipe.parametrisation == "pixels":
         return planes
-    return torch.view_as_real(
-        4 * torch.fft.rfft2(planes, norm="ortho") / wave_strengths(images.shape[-1])
-    )
-
-
-def colour_matrix(images: Tensor) -> Tensor:
-    """A square root M of the images' colour covariance, M M^T = covariance: (N, 3, H,
-    W) -> (3, 3). Its columns are the principal colours times their standard deviations,
-    the largest first, the largest entry of each positive."""
-    variances, axes = torch.linalg.eigh(
-        torch.cov(images.double().transpose(0, 1).flatten(1))
-    )
-    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()
-    return (axes * variances.clamp(min=0).sqrt()).flip(1).float()
+    strengths = wave_strengths(images.shape[-1]).to(planes.device)
+    return torch.view_as_real(4 * torch.fft.rfft2(planes, norm="ortho") / strengths)

@@ -5,23 +5,32 @@ return raw numbers at the layer's own resolution: compare those. `normalise_maps
 `upsample_maps` are for display and for scores.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnviz_utils.base.hooks import capture
 from cnnviz_utils.viz.gradients import input_gradient
 from cnnviz_utils.viz.layers import (
+    Layer,
     Targets,
-    check_images,
-    choose_targets,
     layer_gradients,
+    layer_maps,
     looking,
 )
+from cnnviz_utils.viz.layouts import Size
+from cnnviz_utils.viz.targets import choose_targets, class_names, logits_of
 
 
 def cam(
-    model: nn.Module, images: Tensor, layer: str, targets: Targets = None
+    model: nn.Module,
+    images: Tensor,
+    layer: Layer = None,
+    targets: Targets = None,
+    *,
+    layout: str = "channels_first",
+    grid: Size | None = None,
 ) -> Tensor:
     """CAM: S_c = sum_k W[c, k] A_k, for a network that ends in global average pooling
     and one linear layer.
@@ -35,18 +44,18 @@ def cam(
 
     Zhou et al. 2016, Learning deep features for discriminative localization.
     """
-    with looking(model), capture(model, [layer]) as maps:
-        logits = model(check_images(images))
-    if layer not in maps or maps[layer].ndim != 4:
-        raise ValueError(f"layer {layer!r} gives no maps (N, C, h, w)")
-    weights = _class_weights(model, maps[layer], logits)
+    with looking(model):
+        name, maps, output = layer_maps(model, images, layer, layout, grid)
+    logits = logits_of(output)
+    weights = _class_weights(model, maps, logits)
     if weights is None:
         raise ValueError(
-            f"cam needs logits that are a linear layer of the averaged maps of {layer!r}, which "
-            f"{type(model).__name__} has not: take the last layer before global average pooling, or use grad_cam"
+            "cam needs logits that are a linear layer of the averaged maps of "
+            f"{name!r}, which {type(model).__name__} has not: "
+            "take the last layer before global average pooling, or use grad_cam"
         )
-    chosen = weights[choose_targets(logits, targets)].float()
-    return (chosen[:, :, None, None] * maps[layer].float()).sum(1)
+    chosen = weights[choose_targets(logits, targets, class_names(model))].float()
+    return (chosen[:, :, None, None] * maps.float()).sum(1)
 
 
 def _class_weights(model: nn.Module, maps: Tensor, logits: Tensor) -> Tensor | None:
@@ -80,11 +89,13 @@ def _class_weights(model: nn.Module, maps: Tensor, logits: Tensor) -> Tensor | N
 def grad_cam(
     model: nn.Module,
     images: Tensor,
-    layer: str,
+    layer: Layer = None,
     targets: Targets = None,
     *,
     relu: bool = True,
     call: int = -1,
+    layout: str = "channels_first",
+    grid: Size | None = None,
 ) -> Tensor:
     """Grad-CAM: S_c = ReLU(sum_k w_k A_k), where w_k is the mean over positions of d
     y_c / d A_k.
@@ -96,7 +107,9 @@ def grad_cam(
     Selvaraju et al. 2017, Grad-CAM: visual explanations from deep networks via
     gradient-based localization.
     """
-    seen = layer_gradients(model, images, layer, targets, call)
+    seen = layer_gradients(
+        model, images, layer, targets, call, layout=layout, grid=grid
+    )
     weights = seen.gradients.mean((2, 3), keepdim=True)
     return _rectify((weights * seen.activations).sum(1), relu)
 
@@ -104,11 +117,13 @@ def grad_cam(
 def grad_cam_plus_plus(
     model: nn.Module,
     images: Tensor,
-    layer: str,
+    layer: Layer = None,
     targets: Targets = None,
     *,
     relu: bool = True,
     call: int = -1,
+    layout: str = "channels_first",
+    grid: Size | None = None,
 ) -> Tensor:
     """Grad-CAM++: w_k = sum over positions of alpha * ReLU(g), alpha = g^2 / (2 g^2 +
     g^3 * (sum of A_k)).
@@ -121,7 +136,9 @@ def grad_cam_plus_plus(
     Chattopadhay et al. 2018, Grad-CAM++: generalized gradient-based visual explanations
     for deep networks.
     """
-    seen = layer_gradients(model, images, layer, targets, call)
+    seen = layer_gradients(
+        model, images, layer, targets, call, layout=layout, grid=grid
+    )
     g, total = seen.gradients, seen.activations.sum((2, 3), keepdim=True)
     # numerator and denominator divided by g^2, which underflows in early layers
     below = 2 + g * total
@@ -133,11 +150,13 @@ def grad_cam_plus_plus(
 def layer_cam(
     model: nn.Module,
     images: Tensor,
-    layer: str,
+    layer: Layer = None,
     targets: Targets = None,
     *,
     relu: bool = True,
     call: int = -1,
+    layout: str = "channels_first",
+    grid: Size | None = None,
 ) -> Tensor:
     """LayerCAM: S_c = ReLU(sum_k ReLU(d y_c / d A_k) * A_k): a weight of its own at
     every place, so that it also works in early layers, where one weight a map says
@@ -146,22 +165,28 @@ def layer_cam(
     Jiang et al. 2021, LayerCAM: exploring hierarchical class activation maps for
     localization.
     """
-    seen = layer_gradients(model, images, layer, targets, call)
+    seen = layer_gradients(
+        model, images, layer, targets, call, layout=layout, grid=grid
+    )
     return _rectify((seen.gradients.clamp(min=0) * seen.activations).sum(1), relu)
 
 
 def guided_grad_cam(
     model: nn.Module,
     images: Tensor,
-    layer: str,
+    layer: Layer = None,
     targets: Targets = None,
     *,
     call: int = -1,
+    layout: str = "channels_first",
+    grid: Size | None = None,
 ) -> Tensor:
     """Guided Grad-CAM: guided backpropagation times the upsampled Grad-CAM. images (N,
     3, H, W) -> (N, 3, H, W), signed, not normalised. Sharp like the one, about a class
     like the other. Selvaraju et al. 2017, section 3.2."""
-    seen = layer_gradients(model, images, layer, targets, call)
+    seen = layer_gradients(
+        model, images, layer, targets, call, layout=layout, grid=grid
+    )
     coarse = _rectify(
         (seen.gradients.mean((2, 3), keepdim=True) * seen.activations).sum(1), True
     )
@@ -185,7 +210,7 @@ def normalise_maps(maps: Tensor) -> Tensor:
     )
 
 
-def upsample_maps(maps: Tensor, size: int | tuple[int, int]) -> Tensor:
+def upsample_maps(maps: Tensor, size: int | Sequence[int]) -> Tensor:
     """(N, h, w) -> (N, H, W), bilinear between the centres of the cells
     (`align_corners=False`)."""
     size = (size, size) if isinstance(size, int) else tuple(size)

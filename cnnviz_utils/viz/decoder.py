@@ -36,7 +36,13 @@ class Visualizer(nn.Module):
 
 
 def train_decoder(
-    decoder: nn.Module, maps: Tensor, images: Tensor, *, steps: int = 300, batch_size: int = 32, lr: float = 3e-3,
+    decoder: nn.Module,
+    maps: Tensor,
+    images: Tensor,
+    *,
+    steps: int = 300,
+    batch_size: int = 32,
+    lr: float = 3e-3,
     seed: int = 0,
 ) -> Tensor:  # fmt: skip
     """Teach a decoder to give back the images from a layer's maps, by mean squared

@@ -12,14 +12,14 @@ Where the paper says nothing: biases are dropped, BatchNorm is its fixed scaling
 time, transposed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnviz_utils.viz.gradients import keep_strongest
-from cnnviz_utils.viz.layers import Targets, looking
+from cnnviz_utils.viz.layers import Layer, Targets, looking
 from cnnviz_utils.viz.tape import Recording, Step, record_steps
 
 # (an input of the step, the signal that goes down to it)
@@ -27,7 +27,7 @@ Sent = list[tuple[Tensor, Tensor]]
 
 
 def deconvnet(
-    model: nn.Module, images: Tensor, layer: str, channels: Targets = None
+    model: nn.Module, images: Tensor, layer: Layer = None, channels: Targets = None
 ) -> Tensor:
     """The strongest activation of one channel of a layer in each image, projected down
     to the pixels.
@@ -55,7 +55,8 @@ def descend(recording: Recording, signal: Tensor) -> Tensor:
             continue  # beside the way down
         if step.name not in DOWN:
             raise ValueError(
-                f"deconvnet cannot undo {step.name!r}: see channel_gradient(rule='deconvnet')"
+                f"deconvnet cannot undo {step.name!r}: "
+                "see channel_gradient(rule='deconvnet')"
             )
         for tensor, part in DOWN[step.name](step, arrived.pop(id(step.output))):
             arrived[id(tensor)] = (
@@ -66,7 +67,7 @@ def descend(recording: Recording, signal: Tensor) -> Tensor:
     return arrived[id(recording.pixels)]
 
 
-def unpool(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
+def unpool(signal: Tensor, switches: Tensor, size: Sequence[int]) -> Tensor:
     """Max-pooling undone: each value goes back to the place of its maximum, (N, C, h,
     w) -> (N, C, H, W).
 
@@ -83,7 +84,7 @@ def unpool(signal: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
 def transposed_conv(
     signal: Tensor,
     weight: Tensor,
-    size: tuple[int, int],
+    size: Sequence[int],
     stride=1,
     padding=0,
     dilation=1,
@@ -119,7 +120,8 @@ def _conv(step: Step, signal: Tensor) -> Sent:
     }
     if isinstance(settings["padding"], str):
         raise ValueError(
-            f"deconvnet needs a convolution's padding in numbers, not {settings['padding']!r}"
+            "deconvnet needs a convolution's padding in numbers, "
+            f"not {settings['padding']!r}"
         )
     return [(x, transposed_conv(signal, weight, x.shape[2:], **settings))]
 
@@ -138,6 +140,7 @@ def _batch_norm(step: Step, signal: Tensor) -> Sent:
 
 def _max_pool(step: Step, signal: Tensor) -> Sent:
     (x,) = step.inputs
+    assert step.switches is not None  # the tape keeps them for max-pooling
     return [(x, unpool(signal, step.switches, x.shape[2:]))]
 
 
@@ -168,11 +171,13 @@ def _average(step: Step, signal: Tensor) -> Sent:
     )
     if step.argument(4, "ceil_mode", False) or step.argument(6, "divisor_override"):
         raise ValueError(
-            "deconvnet cannot undo average pooling with ceil_mode or a divisor of its own"
+            "deconvnet cannot undo average pooling with ceil_mode "
+            "or a divisor of its own"
         )
     if padding not in (0, (0, 0)) and not step.argument(5, "count_include_pad", True):
         raise ValueError(
-            "deconvnet cannot undo average pooling that leaves its padding out of the count"
+            "deconvnet cannot undo average pooling "
+            "that leaves its padding out of the count"
         )
     even = signal.new_full((x.shape[1], 1, *kernel), 1 / (kernel[0] * kernel[1]))
     return [
@@ -252,13 +257,22 @@ def _reshape(step: Step, signal: Tensor) -> Sent:
     return [(step.inputs[0], signal.reshape(step.inputs[0].shape))]
 
 
-DOWN: dict[str, Callable[[Step, Tensor], Sent]] = {
+DOWN: Mapping[str, Callable[[Step, Tensor], Sent]] = {
     "conv2d": _conv, "batch_norm": _batch_norm, "linear": _linear,
     # the rule: only positive evidence goes down
     "relu": lambda step, signal: [(step.inputs[0], signal.clamp(min=0))],
-    "max_pool2d": _max_pool, "adaptive_avg_pool2d": _adaptive_average, "avg_pool2d": _average, "mean": _mean,
-    "add": _add, "iadd": _add, "sub": _subtract, "mul": _multiply, "div": _divide, "cat": _concatenate,
+    "max_pool2d": _max_pool,
+    "adaptive_avg_pool2d": _adaptive_average,
+    "avg_pool2d": _average,
+    "mean": _mean,
+    "add": _add,
+    "iadd": _add,
+    "sub": _subtract,
+    "mul": _multiply,
+    "div": _divide,
+    "cat": _concatenate,
 } | dict.fromkeys(
-    ["flatten", "reshape", "view", "squeeze", "unsqueeze", "dropout", "dropout2d", "feature_dropout", "contiguous",
-     "clone", "detach", "to", "float"], _reshape,
+    ["flatten", "reshape", "view", "squeeze", "unsqueeze", "dropout", "dropout2d",
+     "feature_dropout", "contiguous", "clone", "detach", "to", "float"],
+    _reshape,
 )  # fmt: skip

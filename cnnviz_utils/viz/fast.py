@@ -44,7 +44,8 @@ def fast_copy(
         error = float((fast(images) - expected).abs().max())
     if not error <= 1e-3 * max(1e-6, float(expected.abs().max())):
         raise ValueError(
-            f"folding changed the logits of {type(model).__name__} by {error:.3g}: use fold=False"
+            f"folding changed the logits of {type(model).__name__} by {error:.3g}: "
+            "use fold=False"
         )
     return fast
 
@@ -83,6 +84,7 @@ def _pairs(model: nn.Module, images: Tensor) -> list[tuple[nn.Conv2d, nn.BatchNo
 def _fold(model: nn.Module, convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
     """gamma * (W x + b - mean) / std + beta = (gamma / std * W) x + (gamma / std * (b -
     mean) + beta)."""
+    assert norm.running_mean is not None and norm.running_var is not None
     scale = (norm.running_var + norm.eps).rsqrt() * (
         1 if norm.weight is None else norm.weight
     )

@@ -16,7 +16,16 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from cnnviz_utils.base.hooks import capture
-from cnnviz_utils.viz.layers import Targets, check_images, choose_targets, looking
+from cnnviz_utils.viz.layers import (
+    Layer,
+    Targets,
+    answer,
+    check_images,
+    choose_targets,
+    find_layer,
+    looking,
+    scaled_gradient,
+)
 
 # what a ReLU passes down; gradient: what comes from above, positive: where its input
 # was positive
@@ -127,18 +136,20 @@ def input_gradient(
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
         with torch.enable_grad(), ReLUsObey(rule) as mode:
-            logits = model(pixels.clone())  # a copy: the first layer may work in place
+            # a copy: the first layer may work in place
+            logits, chosen = answer(model, pixels.clone(), targets)
         mode.warn(model)
-        start = torch.zeros_like(logits).scatter(
-            1, choose_targets(logits, targets)[:, None], 1
-        )
-        return _gradient(logits, start, pixels)
+        start = torch.zeros_like(logits).scatter(1, chosen[:, None], 1)
+        gradient = scaled_gradient(logits, start, pixels)
+        if gradient is None:
+            raise ValueError("the logits do not depend on the pixels")
+        return gradient
 
 
 def channel_gradient(
     model: nn.Module,
     images: Tensor,
-    layer: str,
+    layer: Layer = None,
     channels: Targets = None,
     rule: str = "deconvnet",
 ) -> Tensor:
@@ -152,28 +163,21 @@ def channel_gradient(
     """
     with looking(model):
         pixels = check_images(images).detach().requires_grad_()
+        name = find_layer(model, layer, images)
         with (
             torch.enable_grad(),
-            capture(model, [layer]) as maps,
+            capture(model, [name]) as maps,
             ReLUsObey(rule) as mode,
         ):
             model(pixels.clone())
-        if layer not in maps:
-            raise ValueError(f"layer {layer!r} does not run in this forward pass")
-        if not maps[layer].requires_grad:
-            raise ValueError(f"layer {layer!r} does not depend on the pixels")
+        if name not in maps:
+            raise ValueError(f"layer {name!r} does not run in this forward pass")
         mode.warn(model)
-        return _gradient(
-            maps[layer], keep_strongest(maps[layer].detach(), channels), pixels
-        )
-
-
-def _gradient(output: Tensor, start: Tensor, pixels: Tensor) -> Tensor:
-    """`start` at the output, sent back to the pixels. autograd.grad, so that nothing is
-    deposited in any `.grad`; 16-bit gradients are scaled against underflow, and scaled
-    back in float32."""
-    scale = 1024.0 if pixels.dtype == torch.float16 else 1.0
-    return torch.autograd.grad(output, pixels, scale * start)[0].float() / scale
+        strongest = keep_strongest(maps[name].detach(), channels)
+        gradient = scaled_gradient(maps[name], strongest, pixels)
+        if gradient is None:
+            raise ValueError(f"layer {name!r} does not depend on the pixels")
+        return gradient
 
 
 def keep_strongest(maps: Tensor, channels: Targets = None) -> Tensor:

@@ -1,17 +1,46 @@
 """What every picture of a network starts from: one layer's activations, and the
 gradient of a score for them."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count
 
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import evaluating, get_layer
+from cnnviz_utils.base.hooks import capture, get_layer, one_tensor, with_tensor
+from cnnviz_utils.viz.layouts import Size, read_maps
+from cnnviz_utils.viz.located import (
+    Layer,
+    check_images,
+    find_layer,
+    last_spatial_layer,
+    looking,
+    prefix_tokens,
+)
+from cnnviz_utils.viz.targets import (
+    Targets,
+    answer,
+    choose_targets,
+    class_names,
+    logits_of,
+    picked,
+)
 
-Targets = int | Sequence[int] | Tensor | None
+__all__ = [
+    "Layer",
+    "LayerGradients",
+    "Targets",
+    "answer",
+    "check_images",
+    "choose_targets",
+    "find_layer",
+    "last_spatial_layer",
+    "layer_gradients",
+    "layer_maps",
+    "looking",
+    "picked",
+    "scaled_gradient",
+]
 
 
 @dataclass(frozen=True)
@@ -30,79 +59,115 @@ class LayerGradients:
     targets: Tensor
 
 
-@contextmanager
-def looking(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no gradients inside, whatever the caller's contexts are; all
-    as before afterwards.
+def layer_maps(
+    model: nn.Module,
+    images: Tensor,
+    layer: Layer,
+    layout: str = "channels_first",
+    grid: Size | None = None,
+) -> tuple[str, Tensor, object]:
+    """A layer's name, its last output as maps (N, C, h, w), and what the network gave.
+    images (N, 3, H, W). To be called inside `looking`.
 
-    Inference mode is switched off, because its tensors can never have gradients.
+    Raises: KeyError, ValueError: as `layer_gradients`.
     """
-    with evaluating(model), torch.inference_mode(False), torch.no_grad():
-        yield
-
-
-def check_images(images: Tensor) -> Tensor:
-    """Images as (N, C, H, W) floats, copied only if they were made in inference mode.
-    Raises ValueError otherwise."""
-    if images.ndim != 4 or not images.is_floating_point():
-        kind = f"{str(images.dtype).removeprefix('torch.')} {tuple(images.shape)}"
+    images = check_images(images)
+    name = find_layer(model, layer, images, layout, grid)
+    with capture(model, [name]) as outputs:
+        output = model(images)
+    if name not in outputs:
         raise ValueError(
-            f"images must be floats of shape (N, channels, H, W), not {kind}; one image: image[None]"
+            f"layer {name!r} does not run in a forward pass of this network"
         )
-    return images.clone() if images.is_inference() else images
+    prefix = prefix_tokens(model)
+    maps = read_maps(outputs[name], images, layout, name, grid, prefix)
+    return name, maps, output
 
 
-def choose_targets(logits: Tensor, targets: Targets = None) -> Tensor:
-    """A class an image, int64 (N,): one for all, one each, or (None) the one with the
-    largest logit.
+class Cut:
+    """A hook that cuts a layer's output off, makes it the one leaf, and only then
+    switches gradients on. The network goes on with a copy.
 
-    Raises: ValueError: logits not (N, classes), as many targets as images needed, or no
-        such class.
+    leaf: the layer's output at the chosen call, None if that has not run; shared:
+    whether it lies in the memory of the layer's input
     """
-    if not isinstance(logits, Tensor) or logits.ndim != 2:
-        found = (
-            tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        )
-        raise ValueError(
-            f"the network must give logits (N, classes), but it gives {found}"
-        )
-    n, classes = logits.shape
-    if targets is None:
-        return logits.detach().argmax(1)
-    chosen = torch.as_tensor(targets, device=logits.device).long()
-    chosen = chosen.expand(n) if chosen.ndim == 0 else chosen
-    if chosen.shape != (n,):
-        raise ValueError(
-            f"targets: one class, or one for each of the {n} images, not shape {tuple(chosen.shape)}"
-        )
-    if n and (int(chosen.min()) < 0 or int(chosen.max()) >= classes):
-        raise ValueError(
-            f"targets must be from 0 to {classes - 1}, but there is {chosen.tolist()}"
-        )
-    return chosen
+
+    def __init__(self, name: str, call: int) -> None:
+        self.name, self.call = name, call
+        self.leaf: Tensor | None = None
+        self.calls, self.shared = 0, False
+
+    def __call__(self, _module, inputs, output):
+        place, tensor = one_tensor(output, self.name)
+        self.calls += 1
+        if self.call not in (-1, self.calls - 1):
+            return None
+        if torch.is_inference_mode_enabled():
+            raise ValueError(
+                f"layer {self.name!r} runs in a torch.inference_mode inside the "
+                "network's forward, where there can be no gradient: take it out there"
+            )
+        # the last call replaces those before it
+        leaf = self.leaf = tensor.detach().requires_grad_()
+        memory = tensor.untyped_storage().data_ptr()
+        tensors = [x for x in inputs if isinstance(x, Tensor)]
+        self.shared = memory in [x.untyped_storage().data_ptr() for x in tensors]
+        torch.set_grad_enabled(True)
+        return with_tensor(output, place, leaf.clone())
 
 
-def picked(logits: Tensor, targets: Tensor) -> Tensor:
-    """The targets' logits, (N,)."""
-    return logits.gather(1, targets[:, None])[:, 0]
+def _run_cut(
+    model: nn.Module, images: Tensor, name: str, call: int
+) -> tuple[Cut, object]:
+    """The network from the layer on with gradients.
+
+    A network may set gradients itself. Where its `with torch.no_grad():` ends behind
+    the layer, it switches off again what the hook switched on; where it writes into a
+    view that was made before the layer, PyTorch wants gradients on there too. Then all
+    is run once more with gradients on from the start, which costs the graph up to the
+    layer.
+    """
+    for from_the_start in (False, True):
+        cut = Cut(name, call)
+        with ExitStack() as stack:
+            handle = get_layer(model, name).register_forward_hook(cut)
+            stack.callback(handle.remove)
+            stack.enter_context(torch.set_grad_enabled(from_the_start))
+            try:
+                output = model(images)
+            except RuntimeError as error:
+                if from_the_start or "no_grad mode" not in str(error):
+                    raise
+                continue
+            if cut.leaf is None or torch.is_grad_enabled():
+                break
+    return cut, output
 
 
 def layer_gradients(
     model: nn.Module,
     images: Tensor,
-    layer: str,
+    layer: Layer = None,
     targets: Targets = None,
     call: int = -1,
+    *,
+    layout: str = "channels_first",
+    grid: Size | None = None,
 ) -> LayerGradients:
     """Activations of a layer and the gradient of one logit an image for them. images
     (N, 3, H, W) in [0, 1].
 
+    layer: a name, a module, or None for `last_spatial_layer`. targets: a class for all
+    or one an image, by number or by name where `model.classes` has names; None: the
+    predicted one. layout: "channels_first" for (N, C, h, w), "channels_last" for
+    (N, h, w, C) (Swin), "tokens" for (N, T, C) (ViT), whose tokens without a place are
+    dropped; their grid (h, w) is found or given.
+
     How: the whole network runs without gradients. At the layer a hook cuts its output
-        off, makes it the one leaf,
-    and only then switches gradients on: there is no graph below the layer, and a frozen
-    backbone, `no_grad` or inference mode around the call make no difference. The
-    network goes on with a copy, so an in-place operation behind the layer cannot
-    rewrite what was kept.
+    off, makes it the one leaf, and only then switches gradients on: there is no graph
+    below the layer, and a frozen backbone, `no_grad` or inference mode around the call
+    make no difference. The network goes on with a copy, so an in-place operation behind
+    the layer cannot rewrite what was kept.
 
     A module that runs several times in a forward pass (the ReLU of a ResNet's block)
     has several outputs. The last one counts, which is what leaves the block; `call=0`
@@ -110,52 +175,89 @@ def layer_gradients(
     torch-cam take the last too.)
 
     Raises: KeyError: no such layer. ValueError: images, targets or call wrong, a layer
-        that does not run or does not give maps (N, C, h, w), or
-            one that the logits do not depend on.
+        that does not run or does not give maps in this layout, or one that the logits
+        do not depend on.
     """
     if call < -1:
         raise ValueError(f"call must be -1 (the last) or a number from 0, not {call}")
-    images, leaves, calls = check_images(images), {}, count()
-
-    def cut(_module, _inputs, output):
-        if not isinstance(output, Tensor) or output.ndim != 4:
-            found = (
-                tuple(output.shape)
-                if isinstance(output, Tensor)
-                else type(output).__name__
-            )
+    images = check_images(images)
+    with looking(model):
+        name = find_layer(model, layer, images, layout, grid)
+        cut, output = _run_cut(model, images, name, call)
+        if cut.leaf is None:
+            often = f"runs, but has no call {call}," if cut.calls else "does not run"
             raise ValueError(
-                f"layer {layer!r} gives {found}, not maps (N, C, h, w): take one before the pooling"
+                f"layer {name!r} {often} in a forward pass of this network"
             )
-        if call not in (-1, next(calls)):
-            return None
-        # the last call replaces those before it
-        leaves[call] = output.detach().requires_grad_()
-        torch.set_grad_enabled(True)
-        return leaves[call].clone()
-
-    with looking(model), ExitStack() as stack:
-        stack.callback(get_layer(model, layer).register_forward_hook(cut).remove)
-        logits = model(images)
-        chosen = choose_targets(logits, targets)
-        if call not in leaves:
-            often = (
-                "does not run" if next(calls) == 0 else f"runs, but has no call {call},"
-            )
-            raise ValueError(
-                f"layer {layer!r} {often} in a forward pass of this network"
-            )
-        leaf = leaves[call]
-        # 16-bit gradients of early layers are so small that they vanish: scaled up
-        # here, and down again in float32
-        scale = 1024.0 if leaf.dtype == torch.float16 else 1.0
-        gradient = None
-        if logits.requires_grad:
-            gradient = torch.autograd.grad(
-                scale * picked(logits, chosen).sum(), leaf, allow_unused=True
-            )[0]
+        read = lambda tensor: read_maps(
+            tensor, images, layout, name, grid, prefix_tokens(model)
+        )
+        activations = read(cut.leaf.detach())
+        logits = logits_of(output)
+        chosen = choose_targets(logits, targets, class_names(model))
+        if cut.shared:
+            _check_unchanged(model, images, name, logits)
+        start = torch.zeros_like(logits).scatter(1, chosen[:, None], 1)
+        gradient = scaled_gradient(logits, start, cut.leaf)
         if gradient is None:
-            raise ValueError(f"the logits do not depend on layer {layer!r}")
+            raise ValueError(
+                f"the logits do not depend on layer {name!r}, or something behind it "
+                "(detach, no_grad, a re-entrant checkpoint) stops the gradient"
+            )
     return LayerGradients(
-        leaf.detach().float(), gradient.float() / scale, logits.detach().float(), chosen
+        activations.float(), read(gradient), logits.detach().float(), chosen
+    )
+
+
+def _check_unchanged(
+    model: nn.Module, images: Tensor, name: str, logits: Tensor
+) -> None:
+    """A layer that gives its own input back (an identity, a view, in place) shares
+    memory with what was there before. Cut off from that, does the network still give
+    the same?"""
+    with torch.no_grad():
+        usual = logits_of(model(images)).float()
+    tolerance = 1e-2 if logits.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    apart = (usual - logits.detach().float()).abs().max()
+    if apart > tolerance * usual.abs().max():
+        raise ValueError(
+            f"layer {name!r} gives back its own input, which the network changes in "
+            "place afterwards: take the layer before it"
+        )
+
+
+def scaled_gradient(output: Tensor, start: Tensor, leaf: Tensor) -> Tensor | None:
+    """The gradient of sum(start * output) for the leaf, float32, or None where the
+    output does not depend on it. Nothing is deposited in any `.grad`.
+
+    16-bit gradients of early layers are so small that they vanish: they are scaled up
+    on the way, by less where that is too much, and down again in float32.
+
+    Raises: ValueError: the gradient is beyond float16 however it is scaled, or a
+        re-entrant checkpoint lies on the way.
+    """
+    if not output.requires_grad:
+        return None
+    half = torch.float16 in (output.dtype, leaf.dtype)
+    scales = [2.0**power for power in (10, 5, 0, -5, -10)] if half else [1.0]
+    for scale in scales:
+        try:
+            (gradient,) = torch.autograd.grad(
+                output, leaf, scale * start, retain_graph=half, allow_unused=True
+            )
+        except RuntimeError as error:
+            if "use_reentrant" not in str(error):
+                raise
+            raise ValueError(
+                "a re-entrant checkpoint of the network lies behind this layer, and "
+                "PyTorch gives no single gradient through it: switch checkpointing "
+                "off, or use checkpoint(..., use_reentrant=False)"
+            ) from None
+        if gradient is None:
+            return None
+        if not half or gradient.isfinite().all():
+            return gradient.float() / scale
+    raise ValueError(
+        "the activations or gradients of this network are beyond float16 (65504): "
+        "use float32 or bfloat16"
     )

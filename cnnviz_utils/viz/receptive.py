@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from cnnviz_utils.viz.layers import looking
+from cnnviz_utils.viz.layers import Layer, looking
 from cnnviz_utils.viz.tape import Step, record_steps
 
 
@@ -40,7 +40,7 @@ class Field:
 
 
 def receptive_field(
-    model: nn.Module, layer: str, size: tuple[int, int], channels: int = 3
+    model: nn.Module, layer: Layer, size: tuple[int, int], channels: int = 3
 ) -> Field:
     """The receptive field of a layer's places, for images of size (H, W), by walking up
     through the network once.
@@ -59,7 +59,7 @@ def receptive_field(
         1, channels, *size, dtype=parameter.dtype, device=parameter.device
     )
     recording = record_steps(model, blank, layer)
-    fields = {id(recording.pixels): Field((1, 1), (1, 1), (0, 0), tuple(size))}
+    fields = {id(recording.pixels): Field((1, 1), (1, 1), (0, 0), (size[0], size[1]))}
     with looking(model):
         for step in recording.steps:
             below = [fields[id(x)] for x in step.inputs]
@@ -90,7 +90,8 @@ def _above(step: Step, below: list[Field]) -> Field:
         return Field(image, (0, 0), (0, 0), image)
     if places != before:
         raise ValueError(
-            f"no receptive field: {step.name!r} makes maps of {tuple(places)} from {tuple(before)}"
+            f"no receptive field: {step.name!r} makes maps of {tuple(places)} "
+            f"from {tuple(before)}"
         )
     return _join(below)
 
@@ -121,8 +122,7 @@ def _join(below: list[Field]) -> Field:
     """From the first pixel that any of them sees to the last."""
     if len({field.stride for field in below}) > 1:
         raise ValueError("no receptive field: ways of different strides join here")
-    start = tuple(min(field.start[i] for field in below) for i in (0, 1))
-    end = tuple(max(field.start[i] + field.size[i] for field in below) for i in (0, 1))
-    return Field(
-        tuple(end[i] - start[i] for i in (0, 1)), below[0].stride, start, below[0].image
-    )
+    top, left = (min(field.start[i] for field in below) for i in (0, 1))
+    end = [max(field.start[i] + field.size[i] for field in below) for i in (0, 1)]
+    size = (end[0] - top, end[1] - left)
+    return Field(size, below[0].stride, (top, left), below[0].image)

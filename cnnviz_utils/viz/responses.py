@@ -3,37 +3,68 @@ strongly."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import capture, get_layer
-from cnnviz_utils.viz.layers import check_images, looking
+from cnnviz_utils.base.hooks import capture, get_layer, layer_name
+from cnnviz_utils.viz.layers import Layer, check_images, find_layer, layer_maps, looking
+from cnnviz_utils.viz.layouts import Size, read_maps
 from cnnviz_utils.viz.receptive import receptive_field
 
 
-def filters(model: nn.Module, layer: str) -> Tensor:
+class LabelledImages(Protocol):
+    """Whatever has a length and gives (images, labels), as the course's sets do."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> tuple[Tensor, Tensor]: ...
+
+
+def filters(model: nn.Module, layer: str | nn.Module) -> Tensor:
     """A convolution's weights, (C_out, C_in, k, k): a copy, signed. With C_in = 3 each
     is a small picture; in later layers it is C_in grey ones. Raises ValueError where
     the layer is no convolution."""
     module = get_layer(model, layer)
     if not isinstance(module, nn.Conv2d):
         raise ValueError(
-            f"layer {layer!r} is a {type(module).__name__} and has no filters: name a Conv2d"
+            f"layer {layer_name(model, layer)!r} is a {type(module).__name__} and has "
+            "no filters: name a Conv2d"
         )
     return module.weight.detach().clone().float()
 
 
-def feature_maps(model: nn.Module, images: Tensor, layer: str) -> Tensor:
-    """A layer's output for images (N, 3, H, W) in [0, 1]: (N, C, h, w), float32, in
-    evaluation mode."""
-    with looking(model), capture(model, [layer]) as maps:
-        model(check_images(images))
-    if layer not in maps:
+def feature_maps(
+    model: nn.Module,
+    images: Tensor,
+    layer: Layer = None,
+    *,
+    layout: str | None = None,
+    grid: Size | None = None,
+) -> Tensor:
+    """A layer's output for images (N, 3, H, W) in [0, 1], float32, in evaluation mode:
+    as the layer gives it, (N, C, h, w) for a convolution and (N, C) for a linear one.
+
+    layer: a name, a module, or None for `last_spatial_layer`. With a layout
+    ("channels_first", "channels_last" for (N, h, w, C), "tokens" for (N, T, C)) the
+    output is read as maps (N, C, h, w), and refused where it can't be.
+
+    Raises: KeyError, ValueError: no such layer, one that does not run, or no maps.
+    """
+    with looking(model):
+        if layout is not None or layer is None:
+            layout = layout or "channels_first"
+            return layer_maps(model, images, layer, layout, grid)[1].float()
+        images = check_images(images)
+        name = find_layer(model, layer, images)
+        with capture(model, [name]) as maps:
+            model(images)
+    if name not in maps:
         raise ValueError(
-            f"layer {layer!r} does not run in a forward pass of this network"
+            f"layer {name!r} does not run in a forward pass of this network"
         )
-    return maps[layer].float()
+    return maps[name].float()
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +98,8 @@ class Patches:
 
 def strongest_patches(
     model: nn.Module,
-    data: object,
-    layer: str,
+    data: Tensor | LabelledImages,
+    layer: Layer,
     channels: Sequence[int],
     top: int = 9,
     batch_size: int = 64,
@@ -77,7 +108,7 @@ def strongest_patches(
     `top` images of each channel.
 
     data: images (N, 3, H, W) in [0, 1], or anything with a length whose slices are
-        (images, labels).
+        (images, labels). layer: a name, a module, or None for `last_spatial_layer`.
 
     Raises:
         KeyError, ValueError: no such layer or channel; fewer images than `top`.
@@ -85,16 +116,23 @@ def strongest_patches(
     Zeiler and Fergus 2014, figure 2.
     """
     channels, count = list(channels), len(data)
-    if top > count:
+    if not 1 <= top <= count:
         raise ValueError(
             f"top={top} needs at least as many images, but there are {count}"
+            if top > count
+            else f"top is how many patches a channel, at least 1, not {top}"
         )
     values, places = [], []
+    name = find_layer(model, layer, _image(data, 0)[None])
     for images in _batches(data, batch_size):
-        maps = feature_maps(model, images, layer)
+        maps = feature_maps(model, images, name)
+        if maps.ndim == 4:
+            # refuses what is no picture
+            read_maps(maps, images, "channels_first", name)
         if not all(0 <= c < maps.shape[1] for c in channels):
             raise ValueError(
-                f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, not {channels}"
+                f"channels of layer {name!r} go from 0 to {maps.shape[1] - 1}, not "
+                f"{channels}"
             )
         # a linear layer: maps of one place
         maps = maps if maps.ndim == 4 else maps.flatten(1)[:, :, None, None]
@@ -112,17 +150,17 @@ def strongest_patches(
     chosen = torch.stack([_image(data, i) for i in index.flatten().tolist()]).unflatten(
         0, index.shape
     )
-    field = receptive_field(model, layer, chosen.shape[-2:])
+    field = receptive_field(model, name, chosen.shape[-2:])
     boxes = torch.tensor([[field.box(y, x) for y, x in row] for row in places.tolist()])
     return Patches(index, values, places, boxes, chosen)
 
 
-def _batches(data: object, batch_size: int) -> Iterator[Tensor]:
+def _batches(data: Tensor | LabelledImages, batch_size: int) -> Iterator[Tensor]:
     for start in range(0, len(data), batch_size):
         part = data[start : start + batch_size]
         yield part if isinstance(part, Tensor) else part[0]
 
 
-def _image(data: object, index: int) -> Tensor:
+def _image(data: Tensor | LabelledImages, index: int) -> Tensor:
     item = data[index]
     return item if isinstance(item, Tensor) else item[0]

@@ -3,13 +3,14 @@ or downwards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from cnnviz_utils.base.hooks import get_layer
-from cnnviz_utils.viz.layers import check_images, looking
+from cnnviz_utils.base.hooks import get_layer, one_tensor
+from cnnviz_utils.viz.layers import Layer, check_images, find_layer, looking
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class Step:
     output: Tensor
     switches: Tensor | None = None
 
-    def argument(self, position: int, name: str, default: object = None) -> object:
+    def argument(self, position: int, name: str, default: Any = None) -> Any:
         """An argument, however it was passed."""
         return (
             self.args[position]
@@ -88,7 +89,7 @@ class Recording:
     top: int
 
 
-def record_steps(model: nn.Module, images: Tensor, layer: str) -> Recording:
+def record_steps(model: nn.Module, images: Tensor, layer: Layer) -> Recording:
     """Run the network on images (N, 3, H, W) in evaluation mode without gradients, and
     keep the way up to a layer. A module that runs twice counts with its last output.
     Raises ValueError where the layer does not run."""
@@ -96,14 +97,12 @@ def record_steps(model: nn.Module, images: Tensor, layer: str) -> Recording:
     with looking(model):
         # the first layer may work in place
         pixels = check_images(images).detach().clone()
+        layer = find_layer(model, layer, pixels)
         tape = Tape(pixels)
 
         def note(_module, _inputs, output):
-            if not isinstance(output, Tensor):
-                raise ValueError(
-                    f"layer {layer!r} gives {type(output).__name__}, not maps"
-                )
-            last.update(steps=len(tape.steps), maps=output.clone(), top=id(output))
+            _, top = one_tensor(output, layer)
+            last.update(steps=len(tape.steps), maps=top.clone(), top=id(top))
 
         handle = get_layer(model, layer).register_forward_hook(note)
         try:

@@ -45,8 +45,8 @@ def fit(
     picture, and move it in the frame: `where` (-1..1 twice) says how far towards the
     picture's edges."""
     c, s, mirror = cos(radians(rotation)), sin(radians(rotation)), -1.0 if flip else 1.0
-    turn = np.array(((mirror * c, s * mirror, 0), (-s, c, 0), (0, 0, 1)), np.float32)
-    knots = np.concatenate([shape.knots for shape in shapes]) @ turn
+    matrix = np.array(((mirror * c, s * mirror, 0), (-s, c, 0), (0, 0, 1)), np.float32)
+    knots = np.concatenate([shape.knots for shape in shapes]) @ matrix
     starts = np.cumsum([0, *(len(shape.knots) for shape in shapes[:-1])])
     points, radius = knots[:, :2], knots[:, 2:]
     corners = (
@@ -97,6 +97,8 @@ def paint(
     `light`: how much brighter to the right and further down."""
     stand = body.stand
     whole = window(_around(body.boxes), canvas.size)
+    if whole is None:
+        return  # all of it is outside
     x, y = canvas.x[:, whole[1]], canvas.y[whole[0]]
     spots = pattern(look, stand, x, y)
     shine = (
@@ -111,15 +113,16 @@ def paint(
         if shape.part in hide or (shape.decal and base is None):
             continue
         where = window(box, canvas.size)
-        if where is not None and shape.decal:
+        if where is not None and base is not None:
             where = _overlap(where, base[0])
         if where is None:
             continue
+        lines = shape.knots if shape.lines is None else shape.lines
         distance = DISTANCES[shape.kind](
-            shape.knots, shape.lines, canvas.x[:, where[1]], canvas.y[where[0]]
+            shape.knots, lines, canvas.x[:, where[1]], canvas.y[where[0]]
         )
         covered, colour = cover(distance), look.paints[shape.paint]
-        if shape.decal:
+        if base is not None:
             covered *= _crop(base[1], base[0], where)
             colour = colour * _crop(base[2], base[0], where)
         else:

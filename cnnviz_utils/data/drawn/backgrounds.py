@@ -147,14 +147,14 @@ def paint_place(canvas: Canvas, kind: str, dice: Dice, clutter: bool = True) -> 
     else:
         _paint_ground(canvas, tint + ground, texture, horizon, steep, wave)
     for thing in things:
-        x, y, scale, turn = (
+        x, y, scale, vary = (
             dice.between(0.02, 0.98),
             dice.between(0, 1),
             dice.between(0.75, 1.3),
             dice.between(0, 1),
         )
         if dice.chance(0.8) and clutter:
-            THINGS[thing](canvas, Spot(x, y, scale, turn, horizon, tint))
+            THINGS[thing](canvas, Spot(x, y, scale, vary, horizon, tint))
 
 
 def _paint_ground(
@@ -180,8 +180,8 @@ def _paint_ground(
 
 
 def paint_front(
-    canvas: Canvas, kind: str, x: float, y: float, scale: float, turn: float
+    canvas: Canvas, kind: str, x: float, y: float, scale: float, vary: float
 ) -> None:
     """Stand the place's own thing in front of what is painted, about (x, y) (0..1), and
     take what it covers out of the parts."""
-    THINGS[_SCENES[kind][4]](canvas, Spot(x, y, scale, turn, None, np.zeros(3)))
+    THINGS[_SCENES[kind][4]](canvas, Spot(x, y, scale, vary, None, np.zeros(3)))

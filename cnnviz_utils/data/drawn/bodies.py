@@ -39,7 +39,7 @@ class Pose(NamedTuple):
     jitter: tuple[float, ...]
 
     def vary(self, i: int, amount: float = 0.1) -> float:
-        """A factor near 1 that makes this animal's i-th proportion its own."""
+        """A factor near 1 for the i-th proportion, another one for each animal."""
         return 1 + amount * self.jitter[i]
 
     def sway(self, i: int, degrees: float) -> float:
@@ -166,7 +166,8 @@ def reach(
 ) -> list[Knot]:
     """Knots of a limb from (x, y) towards `heading` (degrees: 0 right, 90 down) that
     turns by `curl` on its way."""
-    knots, step = [(x, y, r0)], length / (count - 1)
+    knots: list[Knot] = [(x, y, r0)]
+    step = length / (count - 1)
     for i in range(1, count):
         angle = radians(heading + curl * (i - 0.5) / (count - 1))
         x, y = x + step * cos(angle), y + step * sin(angle)
@@ -217,7 +218,7 @@ def four_legs(
     pairs = []
     for near in (0, 1):
         pair = []
-        for x, turn, i in ((back, knee, 2 * near), (front, -knee * 0.4, 1 - 2 * near)):
+        for x, bent, i in ((back, knee, 2 * near), (front, -knee * 0.4, 1 - 2 * near)):
             x = x + 0.07 * (1 - 2 * near)
             pair.append(
                 leg(
@@ -228,7 +229,7 @@ def four_legs(
                     length,
                     r0,
                     r1,
-                    turn,
+                    bent,
                     far=not near,
                 )
             )

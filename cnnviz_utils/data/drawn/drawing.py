@@ -48,9 +48,10 @@ def new_canvas(size: int) -> Canvas:
 
 
 def pieces(knots: Array) -> Array:
-    """What the distance to each line from knot to knot needs, worked out once for all
-    of an animal's knots (n, 3): (7, n - 1, 1, 1): direction, change of radius a pixel,
-    length, the start's radius, origin along and across."""
+    """What is needed for the distances to the n - 1 lines from knot to knot, computed
+    once for all of an animal's knots (n, 3): (7, n - 1, 1, 1), the direction (two
+    numbers), the change of radius for each pixel, the length, the radius at the start,
+    and where the start lies along and across the direction."""
     x, y, r = knots.T
     lines = np.empty((7, len(x) - 1), np.float32)
     np.subtract(knots[1:].T, knots[:-1].T, out=lines[:3])
@@ -113,8 +114,9 @@ def polygon(knots: Array, lines: Array, x: Array, y: Array) -> Array:
 
 
 def ellipse(knots: Array, lines: Array, x: Array, y: Array) -> Array:
-    """Distance to an ellipse with knots centre, end of one half axis, end of the other:
-    level over slope, which is exact at the edge and of first order near it."""
+    """Distance to an ellipse with knots centre, end of one half axis, end of the other.
+    It is the ellipse's equation divided by its gradient's length: exact at the edge, and
+    to first order near it."""
     (cx, cy, _), (ax, ay, _), (bx, by, _) = knots.tolist()
     ax, ay, bx, by = ax - cx, ay - cy, bx - cx, by - cy
     aa, bb = ax * ax + ay * ay, bx * bx + by * by
@@ -197,7 +199,7 @@ def fill(
     where = window(bounds(kind, knots), canvas.size)
     if where is None:
         return None
-    lines = None if kind == "ellipse" else pieces(knots)
+    lines = knots if kind == "ellipse" else pieces(knots)  # an ellipse needs none
     covered = cover(
         DISTANCES[kind](knots, lines, canvas.x[:, where[1]], canvas.y[where[0]])
     )

@@ -1,5 +1,5 @@
-"""Colours and coats, thrown for each image: every species can wear them all, so none is
-known by its colour alone."""
+"""Colours and coats, drawn at random for each image. Every species can have every one, so
+that no species can be recognised by its colour alone."""
 
 from collections.abc import Iterable, Sequence
 from math import cos, radians, sin, tan
@@ -72,8 +72,8 @@ T = TypeVar("T")
 
 
 class Dice:
-    """Uniform numbers thrown in advance, used one after the other: what is drawn never
-    depends on what is shown."""
+    """Uniform random numbers that are drawn in advance and used one after the other, so
+    that hiding one thing does not change the random choices of the others."""
 
     def __init__(self, numbers: Iterable[float]):
         self._next = iter(numbers).__next__

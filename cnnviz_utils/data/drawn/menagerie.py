@@ -11,11 +11,16 @@ from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
+from pydantic import Field
 
+from cnnviz_utils.base.checked import Checked
+from cnnviz_utils.base.declared import Count, DrawnSize, Probability, Seed
 from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.cache import Contents, cached_arrays
 from cnnviz_utils.data.drawn import source_plans
 from cnnviz_utils.data.drawn.backgrounds import BACKGROUNDS
@@ -23,7 +28,6 @@ from cnnviz_utils.data.drawn.looks import COATS
 from cnnviz_utils.data.drawn.scenes import (
     PARTS,
     REALMS,
-    SIZES,
     SPECIES,
     Drawing,
     draw_animal,
@@ -31,7 +35,7 @@ from cnnviz_utils.data.drawn.scenes import (
     realm_of,
     render,
 )
-from cnnviz_utils.data.sets import ImageSet, Splits, digest
+from cnnviz_utils.data.sets import ImageSet, Rows, Splits, digest, hash_rows
 
 __all__ = [
     "BACKGROUNDS",
@@ -69,76 +73,48 @@ _CODE = (
 
 
 @dataclass(frozen=True)
-class MenagerieConfig:
+class MenagerieConfig(Checked):
     """What to draw. Two settings that differ only in counts give the same animals, as
-    far as both have them.
+    far as both have them. A value out of range raises UsageError, a ValueError."""
 
-    size: height and width in pixels, 32..224
-    seed: another seed is another data set
-    train, valid, test: images a species
-    tail: most over fewest images of a species in train, falling exponentially in a
-        seeded order; 1 = all equal
-    shortcut: how often an animal stands in a place of its own realm: 0 (as often as
-        chance has it) .. 1 (always)
-    test_shortcut: the same for the test split alone; None = as `shortcut`
-    label: "species" or "realm"
-    plans: "menagerie" (the 27 species) or "source" (48 invented ones, to pretrain on)
-    """
+    WHAT = "menagerie: "
 
-    size: int = 64
-    seed: int = 0
-    train: int = 60
-    valid: int = 15
-    test: int = 20
-    tail: float = 1.0
-    shortcut: float = 0.0
-    test_shortcut: float | None = None
-    label: str = "species"
-    plans: str = "menagerie"
+    size: DrawnSize = 64
+    seed: Seed = 0
+    train: Annotated[Count, Field(description="images a species to learn from")] = 60
+    valid: Annotated[Count, Field(description="images a species to choose by")] = 15
+    test: Annotated[Count, Field(description="images a species to test on")] = 20
+    tail: Annotated[
+        float,
+        Field(
+            ge=1,
+            description="most over fewest images of a species in train, falling "
+            "exponentially in a seeded order; 1 = all equal, at most `train`",
+        ),
+    ] = 1.0
+    shortcut: Annotated[
+        Probability,
+        Field(
+            description="how often an animal stands in a place of its own realm: 0 (as "
+            "often as chance has it) .. 1 (always)"
+        ),
+    ] = 0.0
+    test_shortcut: Annotated[
+        Probability | None,
+        Field(description="the same for the test split alone; None = as `shortcut`"),
+    ] = None
+    label: Literal["species", "realm"] = "species"
+    plans: Annotated[
+        Literal["menagerie", "source"],
+        Field(description="the 27 species, or 48 invented ones to pretrain on"),
+    ] = "menagerie"
 
-    def __post_init__(self):
-        whole = {
-            "size": SIZES,
-            "seed": (0, 2**31 - 1),
-            "train": (1, 10**6),
-            "valid": (1, 10**6),
-            "test": (1, 10**6),
-        }
-        for name, (low, high) in whole.items():
-            value = getattr(self, name)
-            if (
-                not isinstance(value, int)
-                or isinstance(value, bool)
-                or not low <= value <= high
-            ):
-                raise ValueError(
-                    f"menagerie: {name} must be a whole number from {low} to {high}, not {value!r}"
-                )
-        for name, low, high in (
-            ("tail", 1, self.train),
-            ("shortcut", 0, 1),
-            ("test_shortcut", 0, 1),
-        ):
-            value = getattr(self, name)
-            if name == "test_shortcut" and value is None:
-                continue
-            if (
-                not isinstance(value, int | float)
-                or isinstance(value, bool)
-                or not low <= value <= high
-            ):
-                raise ValueError(
-                    f"menagerie: {name} must be a number from {low} to {high}, not {value!r}"
-                )
-        for name, options in (
-            ("label", ("species", "realm")),
-            ("plans", ("menagerie", "source")),
-        ):
-            if getattr(self, name) not in options:
-                choices = " or ".join(map(repr, options))
-                raise ValueError(
-                    f"menagerie: {name} must be {choices}, not {getattr(self, name)!r}"
-                )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tail > self.train:
+            raise UsageError(
+                f"menagerie: tail must be at most train, {self.train}, not {self.tail}"
+            )
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -206,12 +182,14 @@ def redraw(
         )
     kind = int(np.searchsorted(ends, index, side="right"))
     number = int(index) - (int(ends[kind - 1]) if kind else 0)
-    unlike = split == "test" and config.test_shortcut is not None
+    shortcut = config.shortcut
+    if split == "test" and config.test_shortcut is not None:
+        shortcut = config.test_shortcut
     drawing = render(
         config.species[kind],
         config.size,
         (config.seed, SPLITS.index(split), number),
-        shortcut=config.test_shortcut if unlike else config.shortcut,
+        shortcut=shortcut,
         hide=hide,
     )
     label = REALMS.index(drawing.info["realm"]) if config.label == "realm" else kind
@@ -233,14 +211,13 @@ def menagerie(config: MenagerieConfig | None = None) -> Splits:
     ):
         sets.append(
             ImageSet(
-                images=arrays["images"],
+                images=Rows(arrays["images"], hashes=np.array(arrays["hashes"])),
                 labels=torch.from_numpy(np.array(arrays["labels"])),
                 classes=config.classes,
-                fingerprint=f"{fingerprint}-{split}",
                 parts=arrays["parts"],
                 has_mask=np.ones(len(infos), bool),
                 paths=tuple(f"{split}/{i}" for i in range(len(infos))),
-                info=infos,
+                info=tuple(infos),
             )
         )
     return Splits(
@@ -266,4 +243,6 @@ def _draw_all(config: MenagerieConfig) -> Iterator[Contents]:
                 drawing.label,
             )
             infos.append(drawing.info)
-        yield split, {"images": images, "parts": parts, "labels": labels}, infos
+        arrays: dict[str, np.ndarray] = {"images": images, "parts": parts}
+        arrays |= {"labels": labels, "hashes": hash_rows(images)}
+        yield split, arrays, infos

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cnnviz_utils.base.declared import DRAWN_SIZES as SIZES
 from cnnviz_utils.data.drawn import (
     source_plans,
     species_air,
@@ -35,7 +36,6 @@ PLANS = {
 } | source_plans.PLANS
 # which random stream is whose
 _PLACE = {name: place for place, name in enumerate(PLANS)}
-SIZES = (32, 224)
 _SINGLE = 3  # the stream of `draw_animal`; 0, 1, 2 are train, valid, test
 
 
@@ -92,8 +92,8 @@ def draw_animal(
     clutter: bool = True,
     noise: bool = True,
 ) -> Drawing:
-    """One animal as you want it; what you leave open (None) is drawn from the seed,
-    whatever the rest may be.
+    """Draw one animal with the properties that you give. Those that you leave open
+    (None) are chosen by the seed, independently of the ones you give.
 
     background: one of BACKGROUNDS; coat: one of COATS; rotation in degrees, clockwise;
     scale: share of the picture that the animal spans (0.2..1); flip: it looks left;
@@ -163,9 +163,9 @@ def render(
     clutter: bool = True,
     noise: bool = True,
 ) -> Drawing:
-    """Draw from a random stream (seed, split, number). All dice are thrown first, so
-    that what is given or hidden changes nothing else. Raises ValueError for a hidden
-    part that the species does not have."""
+    """Draw from a random stream (seed, split, number). All random numbers are drawn
+    first, so that a setting that is given, or a part that is hidden, changes nothing
+    else. Raises ValueError for a hidden part that the species does not have."""
     names, realm = PARTS[species], realm_of(species)
     if unknown := sorted(set(hide) - set(names)):
         raise ValueError(
@@ -195,7 +195,7 @@ def render(
         (end.between(-0.3, 0.3), end.between(-0.45, -0.15)),
         hide,
     )
-    whole = np.count_nonzero(canvas.parts)
+    whole = max(int(np.count_nonzero(canvas.parts)), 1)
     occluded = front.chance(0.35) and clutter
     if occluded:
         x, y = (
@@ -220,7 +220,7 @@ def render(
         "x": round(animal.stand.x / size, 4),
         "y": round(animal.stand.y / size, 4),
         "occluded": occluded,
-        "visible": round(np.count_nonzero(canvas.parts) / max(whole, 1), 4),
+        "visible": round(int(np.count_nonzero(canvas.parts)) / whole, 4),
     }
     label = _PLACE[species] - (0 if species in SPECIES else len(SPECIES))
     return Drawing(image, canvas.parts, label, info)

@@ -23,7 +23,7 @@ def crab(p: Pose) -> list[Shape]:
             kx, ky = x + 0.4 * cos(radians(spread)), y - 0.05 + 0.28 * sin(radians(spread))
             legs.append(bar("legs", [(x, y, 0.055), (kx, ky, 0.045), (kx + 0.09, ky + 0.24, 0.018)]))
         arm = reach(0.38, -0.05, -20 + p.sway(i, 14), 0.46, -55 + p.sway(i + 2, 20), 0.07, 0.065, 4)
-        return [*legs, limb("claws", arm), *_claw(*arm[-1][:2], -62 + p.sway(i + 4, 25), p.vary(i + 6, 0.15))]
+        return [*legs, limb("claws", arm), *_claw(arm[-1][0], arm[-1][1], -62 + p.sway(i + 4, 25), p.vary(i + 6, 0.15))]
 
     return [
         *side(0), *mirrored(side(1)),

@@ -163,5 +163,5 @@ def photos(
         warnings.warn(f"{sentence}: left out", stacklevel=2)
     if not found:
         raise UsageError("no photo was asked for: leave names out for all of them")
-    images, _ = load_images([photo.path for photo in found], size)
+    images, _ = load_images([photo.path for photo in found if photo.path], size)
     return images, found

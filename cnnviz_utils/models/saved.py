@@ -1,0 +1,97 @@
+"""A network in one file: its weights, and what is needed to build it again."""
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.models.build import build_model
+from cnnviz_utils.models.weights import read_weights
+
+KEY = "cnnviz"
+ENDINGS = (".safetensors", ".pt")
+
+
+def save_model(model: nn.Module, path: str | Path, *, size: int | None = None) -> Path:
+    """Write a network that `build_model` made: its weights, its name and options, the
+    names of its classes (`model.classes`) and the side of its images in pixels (`size`,
+    by default the one that it was built for). `load_model` reads it.
+
+    path: ends in .safetensors, or in .pt; neither can hold code.
+
+    Raises: UsageError: another ending, a network that `build_model` did not make, or
+        one whose options can't be written as JSON.
+    """
+    path = _checked(path)
+    built = getattr(model, "built", None)
+    if not built:
+        raise UsageError(
+            f"{type(model).__name__} was not made by build_model, so a file could not "
+            "say how to make it again: save model.state_dict() with safetensors"
+        )
+    about = dict(built)
+    about["size"] = size or about["size"]
+    about["classes"] = list(getattr(model, "classes", None) or ())
+    try:
+        text = json.dumps(about)
+    except TypeError as error:
+        raise UsageError(f"{about['network']} can't be saved: {error}") from None
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".pt":
+        # under a name that `read_weights` knows
+        torch.save({KEY: text, "model": weights}, path)
+    else:
+        # tied weights are one tensor under two names; safetensors wants two
+        save_file({k: v.clone() for k, v in weights.items()}, path, {KEY: text})
+    return path
+
+
+def load_model(path: str | Path) -> nn.Module:
+    """The network of a file that `save_model` wrote, on the CPU, in evaluation mode;
+    `model.classes` are the names of its classes, if it has any.
+
+    Raises: FileNotFoundError: no such file. UsageError: it is damaged, or holds weights
+        without saying of which network.
+    """
+    path = _checked(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no network at {path}")
+    weights = read_weights(path)
+    if path.suffix == ".pt":
+        text = torch.load(path, weights_only=True, map_location="cpu").get(KEY)
+    else:
+        with safe_open(path, "pt") as file:
+            text = (file.metadata() or {}).get(KEY)
+    if not isinstance(text, str):
+        raise UsageError(
+            f"{path} holds weights, but not of which network: build_model(NAME, "
+            "weights=PATH) takes them; save_model writes files that say it"
+        )
+    try:
+        about = json.loads(text)
+        model = build_model(
+            about["network"],
+            about["num_classes"],
+            size=about["size"],
+            classes=about["classes"] or None,
+            **about["options"],
+        )
+        model.load_state_dict(weights)
+    # whatever is written there
+    except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
+        raise UsageError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
+    return model.eval()
+
+
+def _checked(path: str | Path) -> Path:
+    path = Path(path)
+    if path.suffix not in ENDINGS:
+        raise UsageError(
+            f"a network's file ends in {' or '.join(ENDINGS)}, not {path.name!r}"
+        )
+    return path
