@@ -14,6 +14,15 @@ from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.data.splits import list_split, stratified_split
 
 
+def realm_of_class(name: str) -> str:
+    """The realm (air, land, water) of a class of Caltech-101, or of a realm's own name;
+    "" for a class that is in none."""
+    if name in REALMS_101:
+        return name
+    realms = [realm for realm, members in REALMS_101.items() if name in members]
+    return realms[0] if realms else ""
+
+
 def find(root: Path, *places: str) -> Path:
     """The first of these folders under root. Raises FileNotFoundError that names the
     first."""
