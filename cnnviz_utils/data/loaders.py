@@ -48,8 +48,8 @@ def load_data(
 
     `settings` are those of `MenagerieConfig` for the Menagerie, `split` for caltech101,
     `valid` and `test` (shares) for folders, `broken` ("refuse" or "skip") for all
-    photos (drawn sets ignore it). `root` is where photos lie: by default CNNVIZ_DATA, or the checkout's
-    `data/`; for "folder" it is the folder itself.
+    photos (drawn sets ignore it). `root` is where photos lie: by default
+    CNNVIZ_DATA, or the checkout's `data/`; for "folder" it is the folder itself.
 
     Raises: UsageError, a ValueError: no such data set or setting (the nearest name is
         given), or a value out of range. ValueError: files that are no images.
