@@ -57,12 +57,19 @@ _made: dict[
 ] = {}  # the claims of this kernel's lesson, by sentence, in order
 
 
-def claim(sentence: str, evidence: object, holds: object) -> Claim:
+def claim(
+    sentence: str, evidence: object, holds: object, when: bool = True
+) -> Claim | None:
     """Make a claim beside the result that it is about; `record` collects them.
 
     evidence: text, or anything that says itself as text. holds: anything true or false.
-    The same sentence again (a cell that is run twice) replaces the earlier claim.
+    when: False where the claim's limits were set for other data: it is not made, and
+    nothing is shown. The same sentence again (a cell that is run twice) replaces the
+    earlier claim.
     """
+    if not when:
+        _made.pop(sentence, None)
+        return None
     _made[sentence] = Claim(sentence, str(evidence), cast(bool, holds))
     return _made[sentence]
 
