@@ -59,17 +59,19 @@ _made: dict[
 
 def claim(
     sentence: str, evidence: object, holds: object, when: bool = True
-) -> Claim | None:
+) -> Claim | Markdown:
     """Make a claim beside the result that it is about; `record` collects them.
 
     evidence: text, or anything that says itself as text. holds: anything true or false.
     when: False where the claim's limits were set for other data: it is not made, and
-    nothing is shown. The same sentence again (a cell that is run twice) replaces the
-    earlier claim.
+    only the evidence is shown. The same sentence again (a cell that is run twice)
+    replaces the earlier claim.
     """
     if not when:
         _made.pop(sentence, None)
-        return None
+        return say(
+            f"Here: {evidence}. On the built-in data the claim is: *{sentence}.*"
+        )
     _made[sentence] = Claim(sentence, str(evidence), cast(bool, holds))
     return _made[sentence]
 
