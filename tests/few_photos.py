@@ -68,7 +68,7 @@ class Outcome:
     """What became of a lesson: cells that raised, and what it recorded."""
 
     errors: list[str] = field(default_factory=list)
-    claims: list[dict] = field(default_factory=list)
+    record: dict = field(default_factory=dict)
     seconds: float = 0.0
     slowest: list[tuple[float, str]] = field(default_factory=list)
 
@@ -87,7 +87,7 @@ def small_menagerie():
         return load(name, **few | settings)
 
     cv.load_data = load_few
-    few = {"seed": 0, "train": 3, "valid": 1, "test": 1}
+    few = {"seed": 0, "train": 12, "valid": 1, "test": 1}
     SOURCES["menagerie_source"] = (few, source[1], (1, 1))
     try:
         yield
@@ -95,12 +95,26 @@ def small_menagerie():
         cv.load_data, SOURCES["menagerie_source"] = load, source
 
 
+def fresh_shell():
+    """An IPython shell without anything in it, which keeps no history on disk and
+    leaves the interpreter's own `__main__` where it was."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    main, hook = sys.modules["__main__"], sys.excepthook
+    shell = InteractiveShell.instance(
+        config=Config({"HistoryManager": {"enabled": False}})
+    )
+    sys.modules["__main__"], sys.excepthook = main, hook
+    shell.reset(new_session=True)
+    return shell
+
+
 def run_cells(lesson: Path, stop: bool = True, **values) -> Outcome:
     """Run a lesson's cells in one fresh namespace. `values` replace parameters; stop:
     at the first cell that raises."""
     import matplotlib
     import nbformat
-    from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
 
     from cnnviz_utils.course import records
@@ -109,8 +123,7 @@ def run_cells(lesson: Path, stop: bool = True, **values) -> Outcome:
     matplotlib.use("agg")
     known = read_lesson(lesson).parameters
     given = {k: v for k, v in (TINY | values).items() if k in known}
-    shell = InteractiveShell.instance()
-    shell.reset(new_session=True)
+    shell = fresh_shell()
     records._made.clear()
     outcome, begin = Outcome(), time.time()
     for number, cell in enumerate(nbformat.read(lesson, as_version=4).cells):
@@ -126,7 +139,7 @@ def run_cells(lesson: Path, stop: bool = True, **values) -> Outcome:
         for output in shown.outputs:
             record = output.data.get(records.RECORD)
             if record:
-                outcome.claims = record["claims"]
+                outcome.record = record
         wrong = done.error_before_exec or done.error_in_exec
         if not wrong and "Traceback (most" in shown.stdout + shown.stderr:
             wrong = RuntimeError(f"while it was shown: {(shown.stdout + shown.stderr)[-400:]}")
@@ -159,8 +172,9 @@ def main(folder: Path, counts: list[int], numbers: list[str]) -> None:
             [lesson] = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
             with small_menagerie():
                 done = run_cells(lesson, stop=False, data="folder", root=str(root))
-            broken = [c["claim"] for c in done.claims if not c["holds"]]
-            say(f"{number} x {classes}: {len(done.errors)} errors, {len(done.claims)} claims, "
+            claims = done.record.get("claims", [])
+            broken = [c["claim"] for c in claims if not c["holds"]]
+            say(f"{number} x {classes}: {len(done.errors)} errors, {len(claims)} claims, "
                 f"{done.seconds:.0f} s; slowest {done.slowest[:4]}")
             for line in done.errors:
                 say("   ", line[:700])

@@ -118,6 +118,9 @@ def record(lesson: str, metrics: dict, claims: Sequence[Claim] | None = None) ->
     heads = "<tr><th>Claim</th><th>Evidence</th><th>Result</th></tr>"
     table = f'<table class="claims"><thead>{heads}</thead><tbody>{rows}</tbody></table>'
     lines = [f"{c.verdict}: {c.claim} ({c.evidence})" for c in claims]
+    if not claims:
+        lines = ["No claim is made about this data."]
+        table = f"<p>{lines[0]}</p>"
     publish_display_data(
         {RECORD: content, "text/html": table, "text/plain": "\n".join(lines)}
     )
