@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from cnnviz_utils.base.pictures import blur, total_variation
+from cnnviz_utils.base.pictures import blur
 from cnnviz_utils.scores import total_variation
 from cnnviz_utils.training.adversary import adversarial_examples
 from cnnviz_utils.viz import ascent as ci
@@ -96,8 +96,7 @@ def test_an_ascent_begins_with_the_image_it_is_given(parametrisation, colours, s
         ci.ascend(score, size, [0], recipe, start=images)
 
 
-def test_total_variation_in_the_loss_is_the_one_that_is_reported():
-    images = random(3, 3, 9, 7)
+def test_total_variation_is_its_definition():
     by_hand = torch.zeros(1, 3, 2, 2)
     by_hand[0, :, 0, 0] = 1  # one of two steps down, one of two across
     assert total_variation(by_hand).tolist() == [1.0]

@@ -38,7 +38,7 @@ class Overlap:
 
 
 def overlap_of_draws(
-    first: Sequence[int], second: Sequence[int], total: int
+    first: Sequence[int] | np.ndarray, second: Sequence[int] | np.ndarray, total: int
 ) -> Overlap:
     """Compare two draws without replacement with independent ones.
 
@@ -47,11 +47,11 @@ def overlap_of_draws(
 
     Raises UsageError for a position twice in a draw or outside 0..total - 1.
     """
-    draws = [_checked(draw, total) for draw in (first, second)]
-    a, b = map(len, draws)
+    one, other = _checked(first, total), _checked(second, total)
+    a, b = len(one), len(other)
     share = b / total
     variance = a * share * (1 - share) * (total - a) / max(total - 1, 1)
-    shared = len(np.intersect1d(*draws))
+    shared = len(np.intersect1d(one, other))
     return Overlap(shared, a * share, float(np.sqrt(variance)))
 
 
@@ -97,7 +97,7 @@ def _by_class(labels: np.ndarray, classes: Sequence[str]) -> pd.Series:
     return pd.Series(np.bincount(labels, minlength=len(classes)), index=list(classes))
 
 
-def _checked(draw: Sequence[int], total: int) -> np.ndarray:
+def _checked(draw: Sequence[int] | np.ndarray, total: int) -> np.ndarray:
     draw = np.asarray(draw, dtype=int)
     if len(np.unique(draw)) < len(draw):
         raise UsageError("a draw without replacement has every position at most once")
