@@ -19,8 +19,8 @@ def show_bits(
 ) -> HTML:
     """A table of bits: a row a number, a column a format.
 
-    rows: the number as text -> for each column its three groups of bits (sign, exponent,
-    fraction), each drawn in its own colour.
+    rows: the number as text -> for each column its three groups of bits (sign,
+    exponent, fraction), each drawn in its own colour.
     """
     heads = "".join(f"<th>{escape(name)}</th>" for name in ("", *columns))
     lines = "".join(
