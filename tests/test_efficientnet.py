@@ -97,14 +97,6 @@ def test_classes_are_named():
     assert not hasattr(build_model("efficientnet_lite0", 2), "classes")
 
 
-def test_the_stages_are_the_network():
-    model, x = build_model("efficientnet_lite0", 5).eval(), torch.rand(2, 3, 32, 32)
-    y = x
-    for name in model.stages:
-        y = getattr(model, name)(y)
-    assert torch.equal(y, model(x))
-
-
 def in_a_folder(monkeypatch, folder):
     """The wheel as if it were installed in this folder (None: nowhere)."""
     spec = folder and SimpleNamespace(origin=str(folder / "__init__.py"))

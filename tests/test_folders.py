@@ -6,7 +6,8 @@ from PIL import Image
 
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.photos import catalogue
-from cnnviz_utils.data.photos.folders import fit_square, load_images, open_image
+from cnnviz_utils.data.photos.folders import load_images
+from cnnviz_utils.data.photos.reading import fit_square, open_image
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (40, 56, 3), dtype=np.uint8)
@@ -87,7 +88,7 @@ def test_a_changed_file_is_decoded_again(zoo):
 def test_broken_files_are_refused_or_skipped_by_name(zoo):
     (zoo / "ant" / "3.png").write_bytes((zoo / "ant" / "3.png").read_bytes()[:60])
     (zoo / "ant" / "tmp").write_text("a stray file")
-    with pytest.raises(ValueError, match=r"1 files cannot be read as images: ant/3.png"):
+    with pytest.raises(ValueError, match=r"1 file cannot be read as an image: ant/3.png"):
         load_data("folder", root=zoo, size=32)
     with pytest.warns(UserWarning, match="ant/3.png"):
         sets = load_data("folder", root=zoo, size=32, broken="skip")
@@ -130,12 +131,13 @@ def test_caltech101_has_the_published_counts(photos):
     assert (len(sets.train), len(sets.valid), len(sets.test), len(sets.classes)) == (2892, 2892, 2893, 101)
     everything = {path for s in (sets.train, sets.valid, sets.test) for path in s.paths}
     assert len(everything) == 8677 and not any("BACKGROUND" in path for path in everything)
-    assert sum(int(s.has_mask.sum()) for s in (sets.train, sets.valid, sets.test)) == 1501
+    # of the 1,501 outlined objects one lies outside the middle of its photo: ceiling_fan/image_0033
+    assert sum(int(s.has_mask.sum()) for s in (sets.train, sets.valid, sets.test)) == 1500
     listed = {line for line in (photos / "caltech101" / "test.txt").read_text().split() if "BACKGROUND" not in line}
     assert set(sets.test.paths) == listed
     with_mask = np.flatnonzero(sets.test.has_mask)
     area = sets.test.masks(with_mask).float().mean((1, 2))
-    assert 0.1 < float(area.mean()) < 0.7 and float((area > 0).float().mean()) > 0.99
+    assert 0.1 < float(area.mean()) < 0.7 and float((area > 0).float().mean()) == 1
 
 
 @pytest.mark.photos

@@ -1,6 +1,6 @@
 """Processes that are killed while they write: nothing lost, nothing read half-written, nothing left lying about.
 
-The normal suite kills a few; `pytest -m slow tests/test_kills.py` kills 32 (caches 14, training 8, sweeps 6, lessons 4).
+The normal suite kills 4; CNNVIZ_KILLS=1 pytest tests/test_kills.py kills 36 (caches 17, training 8, sweeps 6, lessons 5) in some minutes.
 """
 
 import json
@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import numpy as np
@@ -27,6 +28,7 @@ from cnnviz_utils.base.files import (
     write_whole,
 )
 
+MANY = pytest.mark.skipif(not os.environ.get("CNNVIZ_KILLS"), reason="takes minutes: CNNVIZ_KILLS=1 asks for it")
 CACHE = """
 import sys, pathlib, numpy as np
 from cnnviz_utils.base.files import cached
@@ -73,7 +75,7 @@ def whole(folder):
     return all((np.load(folder / f"{name}.npy") == 7).all() for name in "abcdef")
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(14, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [3, pytest.param(14, marks=MANY)])
 def test_a_cache_survives_kills(tmp_path, times):
     dice = random.Random(times)
     for _ in range(times):
@@ -85,7 +87,7 @@ def test_a_cache_survives_kills(tmp_path, times):
     assert {p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")} == {"entry0", "entry1", "entry2"}
 
 
-@pytest.mark.slow
+@MANY
 def test_a_store_of_trainings_survives_kills(tmp_path):
     from cnnviz_utils.models.build import build_model
     from cnnviz_utils.training.config import TrainConfig
@@ -104,7 +106,7 @@ def test_a_store_of_trainings_survives_kills(tmp_path):
         assert all((a == b).all() for a, b in zip(plain_weights(found).values(), plain_weights(expected).values(), strict=True))
 
 
-@pytest.mark.slow
+@MANY
 def test_a_sweep_survives_kills(tmp_path):
     from cnnviz_utils.sweep.run import read_record, run_sweep
 
@@ -131,7 +133,7 @@ def test_a_sweep_survives_kills(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere kernels watch their parents once a second")
-@pytest.mark.parametrize("times", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [1, pytest.param(4, marks=MANY)])
 def test_a_killed_command_leaves_no_kernel_and_its_folder_is_swept(tmp_path, times):
     for name in ("notebooks", "profiles"):
         (tmp_path / name).mkdir()
@@ -159,7 +161,7 @@ def test_a_killed_command_leaves_no_kernel_and_its_folder_is_swept(tmp_path, tim
 
 def ended(process):
     try:
-        return open(f"/proc/{process}/stat").read().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
         return True
 

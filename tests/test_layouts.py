@@ -63,9 +63,15 @@ def photos(n=2, size=64):
 
 
 def plain(model, images, layer, target):
-    """The whole graph, and the layer's own output in it."""
+    """The whole graph, and the layer's output in it: a copy, since an identity's output is its input, which may go
+    other ways too, and what follows may work in place."""
     kept = []
-    handle = get_layer(model, layer).register_forward_hook(lambda m, i, output: kept.append(output) or output.clone())
+
+    def keep(_module, _inputs, output):
+        kept.append(output.clone())
+        return kept[-1].clone()
+
+    handle = get_layer(model, layer).register_forward_hook(keep)
     score = model(images)[:, target].sum()
     handle.remove()
     return kept[-1].detach(), torch.autograd.grad(score, kept[-1])[0]

@@ -281,7 +281,8 @@ def test_cache_equals_drawing_and_is_read_only():
             assert np.array_equal(data.parts[i], drawing.parts)
             assert int(data.labels[i]) == drawing.label and data.info[i] == drawing.info
             assert data.paths[i] == f"{name}/{i}"
-    assert isinstance(splits.train.images, np.memmap) and not splits.train.images.flags.writeable
+    pixels = splits.train.images.array  # looked through to by `Rows`
+    assert isinstance(pixels, np.memmap) and not pixels.flags.writeable
     assert splits.fingerprint != menagerie.menagerie(replace(SMALL, seed=1)).fingerprint
 
 

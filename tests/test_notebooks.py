@@ -75,11 +75,11 @@ def several_ideas(source):
     starts = [n.lineno for n in statements]
     found += [(line, "two statements") for line in set(starts) if starts.count(line) > 1]
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and isinstance(node.targets[0], ast.Name):
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and isinstance(node.value, ast.Lambda):
             found.append((node.lineno, "a lambda with a name"))
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
-            if sum(isinstance(part, ast.Call | ast.ListComp) for part in node.value.elts) > 1:
-                found.append((node.lineno, "two assignments"))
+            parts = [part for part in node.value.elts if isinstance(part, ast.Call | ast.ListComp)]
+            found += [(node.lineno, "two assignments")] if len(parts) > 1 else []
         if isinstance(node, COMPREHENSION):
             inner = [n for n in ast.walk(node) if isinstance(n, COMPREHENSION)]
             if len(inner) > 2:

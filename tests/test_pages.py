@@ -16,7 +16,7 @@ def test_a_folder_becomes_pages_and_an_index_and_the_bad_are_named(tmp_path):
     from cnnviz_utils.cli import app
 
     (tmp_path / "a.ipynb").write_text(json.dumps(GOOD), encoding="utf-8-sig")
-    (tmp_path / "b é.ipynb").write_text(json.dumps(GOOD))
+    (tmp_path / "b é.ipynb").write_text(json.dumps({"cells": []}))
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "c.ipynb").write_text(json.dumps(GOOD))
     (tmp_path / ".ipynb_checkpoints").mkdir()
@@ -31,7 +31,8 @@ def test_a_folder_becomes_pages_and_an_index_and_the_bad_are_named(tmp_path):
     assert len(lines) == 7 and all(sum(f"{name}.ipynb" in line for line in lines) == 1 for name in [*bad, "folder"])
     index = BeautifulSoup((tmp_path / "index.html").read_text(), "html.parser")
     assert [a["href"] for a in index.select("a")] == ["a.html", "b%20%C3%A9.html", "deep/c.html"]
-    assert index.select("a")[0].get_text() == "A <title>" and len(index.select(".bad")) == 7
+    assert [a.get_text() for a in index.select("a")] == ["A <title>", "b é", "A <title>"] and ":not(pre) > code" in index.style.get_text()
+    assert len(index.select(".bad")) == 7
     page = BeautifulSoup((tmp_path / "deep" / "c.html").read_text(), "html.parser")
     assert [a["href"] for a in page.select(".top a")] == ["../index.html", "../b%20%C3%A9.html"]
     assert not (tmp_path / ".ipynb_checkpoints" / "a.html").exists() and not list(tmp_path.glob(".*.html*"))

@@ -359,6 +359,20 @@ def test_a_parameters_cell_holds_annotated_literals_only():
             parse_parameters(bad, "x")
 
 
+def test_a_claim_about_other_data_shows_its_evidence_and_is_not_made(monkeypatch, capsys):
+    from cnnviz_utils.course import records
+
+    monkeypatch.setattr(records, "_made", {})
+    assert records.claim("one", "1 of 2", False).holds is False
+    shown = records.claim("one", "1 of 2", False, when=False)
+    assert "1 of 2" in shown.data and "one" in shown.data and "hold" not in shown.data
+    record("x", {})
+    assert capsys.readouterr().out.strip() == "No claim is made about this data."
+    records.claim("two", "2", True, when=True)
+    record("x", {})
+    assert capsys.readouterr().out.strip() == "holds: two (2)"
+
+
 def test_a_record_is_plain_json_and_refuses_what_is_not(capsys):
     import numpy as np
     import torch

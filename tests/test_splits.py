@@ -9,7 +9,8 @@ from conftest import coloured_squares
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnviz_utils.data import splits
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.data import draws, splits
 from cnnviz_utils.data.loaders import load_data
 
 SHARES = st.sampled_from([(0.5, 0.5), (0.64, 0.16, 0.2), (0.2,) * 5, (0.9, 0.1)])
@@ -44,15 +45,63 @@ def test_list_split_names_what_is_missing_or_twice():
         splits.list_split(paths, {"train": ["a/1.jpg"], "test": ["a/1.jpg"]})
 
 
-def test_buggy_split_has_the_published_sizes_and_both_faults():
-    """The three-realms project: 2,862 images; 458 for validation; a test of 572 that shrank; the last realm hardly in validation."""
-    labels = np.repeat([0, 1, 2], [1168, 1066, 628])
-    bug = splits.buggy_split(labels, 42)
-    assert len(bug["picked"]) == 572 and len(bug["valid"]) == 458
-    assert len(bug["train"]) + len(bug["valid"]) + len(bug["test"]) == 2862
-    assert len(bug["test"]) < 572 and set(bug["valid"]) & set(bug["picked"])
-    assert bug["valid"].max() < 2862 - 572  # the end of the list is never reached
-    assert np.mean(labels[bug["valid"]] == 2) < 0.5 * np.mean(labels == 2)
+REALMS = np.repeat([0, 1, 2], [970, 962, 931])  # air, land, water: see the lesson on splits
+
+
+def test_buggy_split_is_the_published_one_to_the_last_image():
+    """The three-realms project: 2,863 entries, one of them a folder, which is in train."""
+    bug = splits.buggy_split(REALMS, 42)
+    of_realm = {part: np.bincount(REALMS[bug[part]]).tolist() for part in bug}
+    assert of_realm["valid"] == [205, 184, 69]
+    assert [of_realm[part][2] for part in ("train", "valid", "test")] == [695, 69, 167]
+    assert len(bug["train"]) - 1 == 1991 and len(bug["test"]) == 413 and len(bug["picked"]) == 572
+    assert len(np.intersect1d(bug["valid"], bug["picked"])) == 159
+    assert bug["valid"].max() < 2863 - 572  # the end of the list is never reached
+    assert sorted(np.concatenate([bug[part] for part in ("train", "valid", "test")])) == list(range(2863))
+
+
+def test_buggy_split_sorts_by_class_first():
+    shuffled = np.random.default_rng(0).permutation(REALMS)
+    bug = splits.buggy_split(shuffled, 42)
+    assert np.bincount(shuffled[bug["valid"]]).tolist() == [205, 184, 69]
+
+
+def test_overlap_of_independent_draws_is_hypergeometric():
+    """Against a simulation, and against scipy's distribution."""
+    from scipy.stats import hypergeom
+
+    rng = np.random.default_rng(0)
+    found = [draws.overlap_of_draws(rng.permutation(300)[:60], rng.permutation(240)[:48], 300) for _ in range(800)]
+    truth = hypergeom(300, 48, 60)
+    assert {(o.expected, round(o.deviation, 9)) for o in found} == {(truth.mean(), round(truth.std(), 9))}
+    assert abs(np.mean([o.shared for o in found]) - truth.mean()) < 4 * truth.std() / 800**0.5
+    assert np.std([o.surprise for o in found]) == pytest.approx(1, abs=0.1)
+
+
+def test_the_audit_of_positions_finds_the_three_faults():
+    bug = splits.buggy_split(REALMS, 42)
+    drawn = {"train": bug["train"], "valid": bug["valid"], "test": bug["picked"]}
+    problems = draws.audit_positions(REALMS, drawn, ["air", "land", "water"])
+    assert "159 positions are in both valid and test" in problems
+    assert any("valid and test are related: independent draws would have 92 ± 8" in p for p in problems)
+    assert any("valid has 15.1% water where the whole has 32.5%" in p for p in problems)
+    # two seeds: they still overlap, they are no longer related
+    other = np.random.RandomState(7).permutation(2291)[:458]
+    problems = draws.audit_positions(REALMS, {**drawn, "valid": other}, ["air", "land", "water"])
+    assert any("in both valid and test" in p for p in problems) and not any("related" in p for p in problems)
+
+
+def test_the_audit_of_positions_passes_an_honest_split_and_sees_what_is_lost():
+    parts = dict(zip(("train", "valid", "test"), splits.stratified_split(REALMS, (0.64, 0.16, 0.2)), strict=True))
+    assert draws.audit_positions(REALMS, parts, ["air", "land", "water"]) == []
+    parts["train"] = parts["train"][3:]
+    assert draws.audit_positions(REALMS, parts, ["air", "land", "water"]) == ["3 of 2863 positions are in no part"]
+
+
+@pytest.mark.parametrize(("draw", "message"), [([1, 1], "at most once"), ([0, 10], "0..9"), ([-1], "0..9")])
+def test_draws_that_are_none_are_refused(draw, message):
+    with pytest.raises(UsageError, match=message):
+        draws.overlap_of_draws(draw, [0], 10)
 
 
 def test_normalisation_is_mean_and_deviation_of_all_pixels():
@@ -80,7 +129,7 @@ def test_copies_losses_and_shares_are_caught():
     spoiled = {"train": sets["train"], "test": data.subset([*range(0, 60, 3), *sets["train"].subset(range(5)).labels * 0])}
     report = splits.audit(spoiled, whole=len(data), threshold=0.9999)
     assert report.lost > 0 and any("no set" in p for p in report.problems)
-    assert report.copies and any("stand in train and in test" in p for p in report.problems)
+    assert report.copies and any("are in both train and test" in p for p in report.problems)
     assert any("test has" in p and " a " in p for p in report.problems)
 
 

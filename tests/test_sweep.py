@@ -111,6 +111,17 @@ def test_the_courses_table_is_the_published_one_row_by_row():
     assert check(sweep) is sweep
 
 
+def test_the_same_questions_are_asked_of_efficientnet():
+    asked, ours = read_sweep("caltech101_assignment"), read_sweep("caltech101_efficientnet")
+    scratch = {r.name: r.settings["lr"] for r in asked.rows if r.name.startswith("scratch")}
+    assert {r.name: r.settings["lr"] for r in ours.rows if r.name.startswith("scratch")} == scratch
+    assert len(ours.rows) == 9 and {r.settings["model"] for r in ours.rows} == {"efficientnet_lite0"}
+    assert {k: v for k, v in ours.data.items() if k != "size"} == {k: v for k, v in asked.data.items() if k != "size"}
+    parts = build_model("efficientnet_lite0", 2).stages
+    for r in ours.rows:   # 224 px where the convolutions are frozen, so that they run once
+        assert (r.settings["image_size"] == 224) == ("stem" in r.settings["freeze"]) and set(r.settings["freeze"]) <= set(parts)
+
+
 def test_published_accuracies_are_counts_of_images():
     for *_, val, test in PUBLISHED.values():
         for share, images in ((val, 2892), (test, 2893)):
@@ -376,6 +387,21 @@ def test_nothing_runs_if_anything_is_wrong(table, tmp_path, changes, options, me
     with pytest.raises(UsageError, match=message):
         run_sweep(table(changes), tmp_path / "out", **({"device": "cpu"} | options))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_row_may_see_images_of_its_own_size(table, tmp_path, monkeypatch):
+    seen = {}
+    def note(settings, splits, *_):
+        seen[settings["image_size"]] = (splits.size, splits.train[0][0].shape[-1])
+        return fake(settings, splits, *_)
+    monkeypatch.setattr(run, "train_row", note)
+    outcome = run_sweep(table({1: {"image_size": 24}}), tmp_path / "out", device="cpu")
+    assert seen == {None: (16, 16), 24: (24, 24)}
+    records = [json.loads(file.read_text()) for file in (tmp_path / "out" / "records").glob("*.json")]
+    assert {r["row"]: r["parameters"]["data"]["size"] for r in records} == {"fast": 16, "slow": 24, "only the head": 16}
+    assert "24 px" in outcome.page.read_text()
+    with pytest.raises(UsageError, match="row 'slow': small_cnn cannot take images of 4 x 4 px"):
+        run_sweep(table({1: {"image_size": 4, "model": "small_cnn"}}), tmp_path / "other", device="cpu")
 
 
 def test_half_precision_for_gpus_is_run_whole_on_a_cpu_and_told(table, tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
-data and weights, `sweep` the one that replays a table, `explain` the one that looks at
-photos.
+data and weights, `get` the one that downloads, `sweep` the one that replays a table,
+`explain` the one that looks at photos.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -12,7 +12,7 @@ import sys
 import typer
 
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.cli import course, data, explain, sweep
+from cnnviz_utils.cli import course, data, explain, get, sweep
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(course.run)
 app.command()(course.lessons)
 app.command()(data.data)
+app.command()(get.get)
 app.command()(data.pretrain)
 app.command()(course.execute)
 app.command(name="html")(course.to_html)

@@ -18,6 +18,10 @@ def run(
         list[str] | None, typer.Argument(help="Numbers or names; none: all of them.")
     ] = None,
     profile: Annotated[str, typer.Option(help="A file of profiles/.")] = "quick",
+    photos: Annotated[
+        Path | None,
+        typer.Option(help="Run on a folder of your own photos: class folders."),
+    ] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option("-p", "--parameter", metavar="NAME VALUE", help=PARAMETER_HELP),
@@ -44,12 +48,18 @@ def run(
     """Run lessons and write their pages, metrics and an index."""
     from cnnviz_utils.base.paths import CHECKOUT
     from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.cli.photos import check_photos, own_photos
     from cnnviz_utils.course.lessons import all_lessons, choose, plan
 
     try:
         lessons = all_lessons()
         chosen = choose(lesson or [], lessons)
-        settings = plan(chosen, profile, pairs(parameter), lessons)
+        given = pairs(parameter)
+        if photos is not None:
+            given = own_photos(photos, chosen) | given
+        settings = plan(chosen, profile, given, lessons)
+        for text in check_photos(settings.values()):
+            typer.echo(text)
     except UsageError as error:
         fail(error, 2)
     import torch

@@ -1,5 +1,6 @@
 """The commands about data and weights: data, pretrain."""
 
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,11 @@ from cnnviz_utils.cli.words import fail
 
 def data(
     name: Annotated[
-        str | None, typer.Argument(help="One data set; none: all of them.")
+        str | None,
+        typer.Argument(
+            metavar="[NAME or FOLDER]",
+            help="One data set, or a folder of your own photos; none: all data sets.",
+        ),
     ] = None,
     verify: Annotated[bool, typer.Option(help="Count and read every file.")] = False,
     root: Annotated[
@@ -19,13 +24,18 @@ def data(
         typer.Option(help="Where photos lie; by default CNNVIZ_DATA, or data/."),
     ] = None,
 ) -> None:
-    """List the data sets, and how to get those that are missing.
+    """List the data sets, and how to get those that are missing. Of a folder of your
+    own photos: classes and counts, broken files, copies, masks.
 
     With a name, the command ends with exit code 1 if that data set is missing; with
-    --verify, if anything is wrong with its files.
+    --verify, if anything is wrong with its files; with a folder, if there is anything
+    to mend in it, and with 2 if its layout is not understood.
     """
     from cnnviz_utils.data.photos import catalogue
 
+    if name and name not in ("menagerie", *catalogue.SETS) and Path(name).is_dir():
+        _own_folder(Path(name))
+        return
     try:
         entries = catalogue.status(root, name)
     except ValueError as error:
@@ -47,6 +57,25 @@ def data(
                 + ("no problems" if not problems else f"{len(problems)} problems")
             )
     if wrong:
+        raise typer.Exit(1)
+
+
+def _own_folder(folder: Path) -> None:
+    """Look at somebody's photos; exit code 2 if the folder can't be used, 1 if there is
+    something to mend."""
+    from cnnviz_utils.data.photos.inspection import inspect_folder
+    from cnnviz_utils.data.photos.layouts import shown
+
+    def progress(done: int, total: int) -> None:
+        if sys.stderr.isatty() and (done == total or not done % 50):
+            typer.echo(f"\r  {done} of {total} photos", err=True, nl=done == total)
+
+    try:
+        found = inspect_folder(folder, progress)
+    except (ValueError, OSError) as error:
+        fail(error, 2)
+    typer.echo(f"{shown(str(folder))}: {found}")
+    if found.problems:
         raise typer.Exit(1)
 
 

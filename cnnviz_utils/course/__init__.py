@@ -5,6 +5,9 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "convert": ["convert_files", "convert_folder"],
+        "index": ["write_index"],
         "records": ["Claim", "claim", "record", "say"],
+        "report": ["render", "write_page"],
     },
 )

@@ -162,4 +162,4 @@ def _convert(file: Path, path: Path) -> tuple[str, str]:
     # whatever a strange notebook sets off, the other files are not to suffer
     except Exception as error:
         return "", f"{file} cannot be shown: {type(error).__name__}: {error}"
-    return title_of(notebook), ""
+    return title_of(notebook) or path.stem, ""

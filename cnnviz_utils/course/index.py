@@ -93,7 +93,7 @@ def link_pages(folder: Path, entries: list[Entry]) -> None:
             next_title=after.title if after else "",
         )
         text = path.read_text(encoding="utf-8")
-        # ours stand outside the notebook's part, whose class names differ
+        # only ours match: no <nav> of a notebook gets onto a page
 
         def with_links(found: re.Match[str], new: str = links) -> str:
             return found[1] + new + found[2]

@@ -54,6 +54,8 @@ def shortened(text: str, most: int) -> tuple[str, Markup]:
 def output_html(output: Output) -> Markup:
     """One output, ready to be put into a page."""
     if output.kind in ("stream", "error"):
+        if not output.text:
+            return Markup("")
         kind = "error" if output.kind == "error" else output.name
         return _printed(output.text, kind)
     missing = [what for mime, what in PROGRAMS.items() if mime in output.data]

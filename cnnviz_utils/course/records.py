@@ -57,12 +57,21 @@ _made: dict[
 ] = {}  # the claims of this kernel's lesson, by sentence, in order
 
 
-def claim(sentence: str, evidence: object, holds: object) -> Claim:
+def claim(
+    sentence: str, evidence: object, holds: object, when: bool = True
+) -> Claim | Markdown:
     """Make a claim beside the result that it is about; `record` collects them.
 
     evidence: text, or anything that says itself as text. holds: anything true or false.
-    The same sentence again (a cell that is run twice) replaces the earlier claim.
+    when: False where the claim's limits were set for other data: it is not made, and
+    only the evidence is shown. The same sentence again (a cell that is run twice)
+    replaces the earlier claim.
     """
+    if not when:
+        _made.pop(sentence, None)
+        return say(
+            f"Here: {evidence}. On the built-in data the claim is: *{sentence}.*"
+        )
     _made[sentence] = Claim(sentence, str(evidence), cast(bool, holds))
     return _made[sentence]
 
@@ -109,6 +118,9 @@ def record(lesson: str, metrics: dict, claims: Sequence[Claim] | None = None) ->
     heads = "<tr><th>Claim</th><th>Evidence</th><th>Result</th></tr>"
     table = f'<table class="claims"><thead>{heads}</thead><tbody>{rows}</tbody></table>'
     lines = [f"{c.verdict}: {c.claim} ({c.evidence})" for c in claims]
+    if not claims:
+        lines = ["No claim is made about this data."]
+        table = f"<p>{lines[0]}</p>"
     publish_display_data(
         {RECORD: content, "text/html": table, "text/plain": "\n".join(lines)}
     )

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeGuard
 
 from cnnviz_utils.base.settings import UsageError
 
@@ -135,12 +134,12 @@ def _dict(value: object) -> dict:
     return value if isinstance(value, dict) else {}
 
 
+def _list(value: object) -> list:
+    return list(value) if isinstance(value, list | tuple) else []
+
+
 def _dicts(value: object) -> list[dict]:
-    return [one for one in value if isinstance(one, dict)] if _is_list(value) else []
-
-
-def _is_list(value: object) -> TypeGuard[list | tuple]:
-    return isinstance(value, list | tuple)
+    return [one for one in _list(value) if isinstance(one, dict)]
 
 
 def _cell(raw: dict) -> Cell:
@@ -148,13 +147,13 @@ def _cell(raw: dict) -> Cell:
     source = text(raw.get("source", raw.get("input")))
     if kind == "heading":  # nbformat 3
         level = raw.get("level")
-        level = level if isinstance(level, int) and level in range(1, 7) else 1
+        level = level if isinstance(level, int) and 0 < level < 7 else 1
         kind, source = "markdown", f"{'#' * level} {' '.join(source.split())}"
-    tags = _dict(raw.get("metadata")).get("tags")
+    tags = _list(_dict(raw.get("metadata")).get("tags"))
     return Cell(
         kind,
         source.replace("\r\n", "\n"),
-        tuple(text(tag) for tag in tags) if _is_list(tags) else (),
+        tuple(text(tag) for tag in tags),
         list(_joined(_output(one) for one in _dicts(raw.get("outputs")))),
         dict(_attachments(_dict(raw.get("attachments")))),
     )
@@ -167,10 +166,9 @@ def _output(raw: dict) -> Output:
         name = "stderr" if name == "stderr" else "stdout"
         return Output("stream", text(raw.get("text")), name)
     if kind in ("error", "pyerr"):
-        lines = raw.get("traceback")
-        lines = [text(line) for line in lines] if _is_list(lines) else []
+        lines = [text(line) for line in _list(raw.get("traceback"))]
         said = f"{text(raw.get('ename'))}: {text(raw.get('evalue'))}"
-        return Output("error", "\n".join(lines) or said)
+        return Output("error", "\n".join(lines) or said.strip(": "))
     data = _dict(raw.get("data"))
     data |= {OLD_KINDS[name]: raw[name] for name in OLD_KINDS if name in raw}
     clean = {
@@ -185,11 +183,8 @@ def _joined(outputs: Iterable[Output]) -> Iterable[Output]:
     """Streams of one name that follow each other are one text."""
     last: Output | None = None
     for output in outputs:
-        if (
-            last is not None
-            and last.kind == output.kind == "stream"
-            and last.name == output.name
-        ):
+        stream = output.kind == "stream"
+        if last and stream and (last.kind, last.name) == ("stream", output.name):
             last.text += output.text
             continue
         last = output

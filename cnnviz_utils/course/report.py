@@ -28,9 +28,7 @@ HEADING = re.compile(r'<h([1-6])((?:\s[\w:-]+="[^"]*")*)>(.*?)</h\1>', re.DOTALL
 TITLE = re.compile(r"\s*(#[ \t]+[^\n]+)(?:\n|$)")
 
 
-def render(
-    notebook: Notebook | dict, facts: dict | None = None, title: str = ""
-) -> str:
+def render(notebook: object, facts: dict | None = None, title: str = "") -> str:
     """A notebook as one page.
 
     notebook: as `repair.read_notebook` or nbformat gives it. facts: those of
@@ -40,13 +38,13 @@ def render(
     if not isinstance(notebook, Notebook):
         notebook = repaired(notebook)
     head, cells = _title_and_rest(notebook.cells)
-    title = title or title_of(notebook)
+    title = title or title_of(notebook) or "Notebook"
     contents = Contents()
     top = contents.add(markdown(head)) if head else Markup("<h1>{}</h1>").format(title)
     contents.entries.clear()  # the title stands right above them
     parts = [_part(cell, notebook.language, contents) for cell in cells]
     return template("page.html.j2").render(
-        style=Markup(style()),
+        style=style(),
         title=title,
         top=top,
         contents=contents.entries,
@@ -56,16 +54,17 @@ def render(
 
 
 def title_of(notebook: Notebook) -> str:
-    """The words of a notebook's first heading, "Notebook" if it begins with none."""
+    """The words of the heading that a notebook begins with, "" if it does not."""
     head = _title_and_rest(notebook.cells)[0]
-    return text_of(markdown(head)) if head else "Notebook"
+    return text_of(markdown(head)) if head else ""
 
 
-def write_page(
-    notebook: Notebook | dict, path: Path, facts: dict | None = None
-) -> None:
+def write_page(notebook: object, path: Path, facts: dict | None = None) -> None:
     """Render and write, all of it or nothing."""
-    write_whole(path, render(notebook, facts, facts["title"] if facts else ""))
+    if not isinstance(notebook, Notebook):
+        notebook = repaired(notebook)
+    title = facts["title"] if facts else title_of(notebook) or path.stem
+    write_whole(path, render(notebook, facts, title))
 
 
 def summary(facts: dict | None) -> Markup:
@@ -76,7 +75,7 @@ def summary(facts: dict | None) -> Markup:
 
 
 @cache
-def style() -> str:
+def style() -> Markup:
     """The style sheet of every page, with the colours of code for day and night."""
     from pygments.formatters import HtmlFormatter
 
@@ -86,7 +85,7 @@ def style() -> str:
     day, night = ("\n".join(colours.findall(sheet)) for sheet in (day, night))
     own = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     dark = f"@media screen and (prefers-color-scheme: dark) {{\n{night}\n}}"
-    return f"{own}\n{day}\n{dark}"
+    return Markup(f"{own}\n{day}\n{dark}")
 
 
 @cache

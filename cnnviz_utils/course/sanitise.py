@@ -242,12 +242,13 @@ def drawing(svg: str) -> str | None:
     from xml.parsers import expat
 
     svg = re.sub(r"^\s*(<\?xml.*?\?>)?\s*(<!DOCTYPE[^>\[]*>)?", "", svg, flags=re.S)
+    svg = svg.strip()
     if "<!" in re.sub(r"<!--|<!\[CDATA\[", "", svg):
         return None  # entities
     start = re.match(r"<svg\b[^>]*>", svg)
     if start and "xmlns=" not in start[0]:
         svg = f'<svg xmlns="http://www.w3.org/2000/svg"{svg[4:]}'
-    if "xlink:" in svg and "xmlns:xlink" not in svg:
+    if start and "xlink:" in svg and "xmlns:xlink" not in svg:
         svg = f'<svg xmlns:xlink="http://www.w3.org/1999/xlink"{svg[4:]}'
     try:
         expat.ParserCreate().Parse(svg, True)

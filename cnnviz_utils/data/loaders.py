@@ -22,7 +22,7 @@ from cnnviz_utils.base.settings import UsageError, check_name, fitting, nearest
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
 from cnnviz_utils.data.photos import collections as photos
-from cnnviz_utils.data.sets import ImageSet, Splits
+from cnnviz_utils.data.sets import Labelled, Splits
 
 NAMES = DATA_SETS
 # what the readers of photos are asked
@@ -32,7 +32,7 @@ PHOTO_SETTINGS = {
     "valid": Share,
     "test": Share,
     "broken": Broken,
-    "split": Literal["s2", "stratified", "own"],
+    "split": Literal["published", "stratified", "own"],
 }
 
 
@@ -48,8 +48,8 @@ def load_data(
 
     `settings` are those of `MenagerieConfig` for the Menagerie, `split` for caltech101,
     `valid` and `test` (shares) for folders, `broken` ("refuse" or "skip") for all
-    photos. `root` is where photos lie: by default CNNVIZ_DATA, or the checkout's
-    `data/`; for "folder" it is the folder itself.
+    photos (drawn sets ignore it). `root` is where photos lie: by default
+    CNNVIZ_DATA, or the checkout's `data/`; for "folder" it is the folder itself.
 
     Raises: UsageError, a ValueError: no such data set or setting (the nearest name is
         given), or a value out of range. ValueError: files that are no images.
@@ -57,6 +57,7 @@ def load_data(
     """
     check_name("data set", name, NAMES)
     if name.startswith("menagerie"):
+        settings.pop("broken", None)  # drawn images are never broken
         plans = "source" if name == "menagerie_source" else "menagerie"
         return _call(
             name,
@@ -110,7 +111,7 @@ def _call(name: str, function, *args, then=lambda result: result, **settings):
 
 
 def batches(
-    data: ImageSet,
+    data: Labelled,
     batch_size: int,
     *,
     shuffle: bool = False,

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -51,6 +52,22 @@ class Rows:
     @property
     def shape(self) -> tuple[int, ...]:
         return (len(self.index), *self.array.shape[1:])
+
+
+class Labelled(Protocol):
+    """What `batches` and `predict` need of a data set."""
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def on(
+        self, device: str | torch.device, index: int | slice | Sequence[int] | Tensor
+    ) -> tuple[Tensor, Tensor]: ...
 
 
 def hash_rows(rows: np.ndarray | Rows) -> np.ndarray:

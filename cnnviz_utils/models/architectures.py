@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.models.networks import Normalise, he_initialise
+from cnnviz_utils.models.networks import Normalise, he_initialise, run_stages
 
 
 def conv_bn_relu(
@@ -80,12 +80,11 @@ class SmallVGG(nn.Module):
             nn.Dropout(dropout),
             nn.Linear(128, classes),
         )
+        self.stages = ["normalise", "features", "avgpool", "flatten", "classifier"]
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(
-            self.avgpool(self.features(self.normalise(images))).flatten(1)
-        )
+        return run_stages(self, images, self.stages)
 
 
 class Inception(nn.Module):
@@ -224,13 +223,11 @@ class SmallMobileNet(nn.Module):
             in_channels = width
         self.average = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(in_channels, classes)
+        self.stages = ["normalise", "stem", *self.blocks, "average", "flatten", "head"]
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(self.normalise(images))
-        for name in self.blocks:
-            x = getattr(self, name)(x)
-        return self.head(self.average(x).flatten(1))
+        return run_stages(self, images, self.stages)
 
 
 def nearest_separable(kernels: Tensor, copies: int = 1) -> tuple[Tensor, float]:

@@ -191,6 +191,17 @@ def check_size(name: str, make: Callable[[int], nn.Module], size: int) -> None:
         )
 
 
+# torchvision's networks that are a chain of parts, see `networks.run_stages`
+RESNET = "conv1 bn1 relu maxpool layer1 layer2 layer3 layer4 avgpool flatten fc"
+CHAINS = {
+    **dict.fromkeys(
+        ("alexnet", "vgg11", "vgg11_bn", "vgg16", "mobilenet_v3_small"),
+        "features avgpool flatten classifier",
+    ),
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50"), RESNET),
+}
+
+
 def _torchvision(name: str, num_classes: int, options: dict) -> nn.Module:
     """torchvision's network with our first layer and without in-place operations (they
     break hooks).
@@ -212,6 +223,8 @@ def _torchvision(name: str, num_classes: int, options: dict) -> nn.Module:
     forward = lambda self, images: kind.forward(self, self.normalise(images))
     model.__class__ = type(kind.__name__, (kind,), {"forward": forward})
     model.normalise = Normalise()
+    if name in CHAINS:
+        model.stages = ["normalise", *CHAINS[name].split()]
     return model
 
 

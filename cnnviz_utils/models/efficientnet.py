@@ -20,7 +20,7 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnviz_utils.models.networks import Normalise, he_initialise
+from cnnviz_utils.models.networks import Normalise, he_initialise, run_stages
 
 # a stage a row: kernel, stride of its first block, how many times blocks widen inside,
 # channels that come out, blocks
@@ -125,8 +125,6 @@ class EfficientNetLite(nn.Module):
     were learned at 224 px (lite0), 240 and 260. Two things of the original's training
     are left out: it drops whole blocks at random, and its BatchNorm statistics follow
     the batches ten times more slowly, over hundreds of thousands of steps.
-
-    `stages`: the names of the parts in order; each takes what the one before gives.
     """
 
     def __init__(
@@ -151,18 +149,16 @@ class EfficientNetLite(nn.Module):
             in_channels = width
         self.top = conv_bn(in_channels, 1280)
         self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(1280, classes)
-        self.stages = [name for name, _ in self.named_children()]
+        names = [f"stage{i}" for i in range(1, len(STAGES) + 1)]
+        ending = ["top", "pool", "flatten", "dropout", "head"]
+        self.stages = ["normalise", "stem", *names, *ending]
         he_initialise(self)
         nn.init.normal_(self.head.weight, std=0.01)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = images
-        for name in self.stages:
-            x = getattr(self, name)(x)
-        return x
+        return run_stages(self, images, self.stages)
 
 
 def divisible_by_8(channels: float) -> int:

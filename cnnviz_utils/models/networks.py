@@ -2,7 +2,8 @@
 module is used twice.
 
 Every network takes images (N, 3, H, W) in [0, 1], normalises them in its first layer,
-and gives logits (N, classes).
+and gives logits (N, classes). `stages` names its parts in the order in which they run,
+each on what the one before gives.
 """
 
 from collections.abc import Sequence
@@ -42,6 +43,14 @@ def he_initialise(model: nn.Module) -> None:
                 nn.init.zeros_(module.bias)
 
 
+def run_stages(model: nn.Module, x: Tensor, stages: Sequence[str]) -> Tensor:
+    """Parts of a network one after the other, by name. "flatten" is no part: maps (N,
+    C, h, w) become numbers (N, C * h * w)."""
+    for name in stages:
+        x = x.flatten(1) if name == "flatten" else getattr(model, name)(x)
+    return x
+
+
 class SmallCNN(nn.Module):
     """The small network of the Tiny ImageNet assignment: two convolutions of 5x5, each
     followed by pooling, and two linear layers.
@@ -78,9 +87,10 @@ class SmallCNN(nn.Module):
                 layers.append(nn.Dropout(dropout[i]))
             features = width
         self.head = nn.Sequential(*layers, nn.Linear(features, classes))
+        self.stages = ["normalise", "conv1", "conv2", "head"]
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.conv2(self.conv1(self.normalise(images))))
+        return run_stages(self, images, self.stages)
 
 
 class SmallAlexNet(nn.Module):
@@ -134,12 +144,11 @@ class SmallAlexNet(nn.Module):
             relu_numbers(256),
             nn.Linear(256, classes),
         )
+        self.stages = ["normalise", "features", "avgpool", "flatten", "classifier"]
         he_initialise(self)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.classifier(
-            self.avgpool(self.features(self.normalise(images))).flatten(1)
-        )
+        return run_stages(self, images, self.stages)
 
 
 class ResidualBlock(nn.Module):
@@ -212,10 +221,9 @@ class ResNet(nn.Module):
             nn.ReLU(),
             *pool,
         )
-        in_channels = widths[0]
-        self.stages: list[str] = []
-        for i, (count, width, stride) in enumerate(
-            zip(blocks, widths, strides, strict=True), start=1
+        in_channels, names = widths[0], [f"stage{i + 1}" for i in range(len(blocks))]
+        for name, count, width, stride in zip(
+            names, blocks, widths, strides, strict=True
         ):
             chain = [
                 ResidualBlock(
@@ -226,17 +234,13 @@ class ResNet(nn.Module):
                 )
                 for b in range(count)
             ]
-            setattr(self, f"stage{i}", nn.Sequential(*chain))
-            self.stages.append(f"stage{i}")
+            setattr(self, name, nn.Sequential(*chain))
             in_channels = width
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.head = nn.Linear(in_channels, classes)
-        he_initialise(self.stem)
-        for name in self.stages:
+        self.stages = ["normalise", "stem", *names, "pool", "flatten", "head"]
+        for name in ("stem", *names):
             he_initialise(getattr(self, name))
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.stem(self.normalise(images))
-        for name in self.stages:
-            x = getattr(self, name)(x)
-        return self.head(self.pool(x).flatten(1))
+        return run_stages(self, images, self.stages)

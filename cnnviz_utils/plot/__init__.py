@@ -11,6 +11,7 @@ import lazy_loader
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={
+        "bits": ["show_bits"],
         "bubbles": ["draw_box", "plot_bubbles"],
         "charts": [
             "plot_bars",
@@ -38,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "panels": ["plot_panels"],
         "patches": ["mosaic", "show_patches", "signed_pictures"],
+        "tables": ["show_scores"],
         "widgets": ["explore"],
     },
 )

@@ -67,6 +67,8 @@ def in_words(settings: dict) -> str:
         parts.append(f"first trained with {words(settings['first'])}")
     if settings["freeze"]:
         parts.append(f"frozen: {words(settings['freeze'])}")
+    if settings["image_size"]:
+        parts.append(f"{settings['image_size']} px")
     if settings["amp"] != "off":
         parts.append(f"AMP {settings['amp']}")
     return ", ".join(parts)

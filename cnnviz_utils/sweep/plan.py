@@ -9,7 +9,8 @@
 
 A row's settings are `model`, `weights`, `freeze` (parts that stay as they are), `first`
 (settings of a training that comes before this one, for instance one in which only the
-head learns) and every field of `TrainConfig` except its seed.
+head learns), `image_size` (another than the table's) and every field of `TrainConfig`
+except its seed.
 """
 
 import hashlib
@@ -46,12 +47,14 @@ SETTINGS: dict[str, Any] = {
     "weights": str | None,
     "freeze": list[str],
     "first": dict | None,
+    "image_size": int | None,
     **TRAINING,
 }
 DEFAULTS: dict[str, object] = {
     "weights": None,
     "freeze": [],
     "first": None,
+    "image_size": None,
     **{k: v for k, v in defaults_of(TrainConfig).items() if k in TRAINING},
     "lrs": {},
 }
@@ -72,6 +75,11 @@ class Row:
     published: dict = field(default_factory=dict)
     note: str = ""
     changed: dict = field(default_factory=dict)
+
+    def data(self, shared: dict) -> dict:
+        """The table's data at this row's size."""
+        own = self.settings["image_size"]
+        return shared if own is None else shared | {"size": own}
 
     @property
     def slug(self) -> str:

@@ -78,13 +78,18 @@ def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
     return check(sweep)
 
 
-def read_data(sweep: Sweep) -> Splits:
-    """The table's data. Raises UsageError if it is not there, or is less than a batch
-    that has to be full."""
+def read_data(sweep: Sweep) -> dict[int, Splits]:
+    """The table's data, by image size: the table's own, and those of its rows.
+    Raises UsageError if it is not there, or is less than a batch that has to be
+    full."""
+    found: dict[int, Splits] = {}
     try:
-        splits = load_data(**sweep.data)
+        for wanted in [sweep.data, *(row.data(sweep.data) for row in sweep.rows)]:
+            if wanted["size"] not in found:
+                found[wanted["size"]] = load_data(**wanted)
     except (ValueError, FileNotFoundError) as error:
         raise UsageError(str(error)) from None
+    splits = found[sweep.data["size"]]
     for name in ("train", "valid", "test"):
         if not len(getattr(splits, name)):
             raise UsageError(f"the {name} set of {sweep.data['name']} has no images")
@@ -95,7 +100,7 @@ def read_data(sweep: Sweep) -> Splits:
                 f"is more than the {len(splits.train)} images to learn from: "
                 "set a smaller batch_size"
             )
-    return splits
+    return found
 
 
 def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> None:
@@ -159,7 +164,7 @@ def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) 
     known = {
         "row": job.row.name,
         "seed": job.seed,
-        "parameters": {"data": sweep.data, **job.row.settings},
+        "parameters": {"data": job.row.data(sweep.data), **job.row.settings},
         "changed": job.row.changed,
         "published": job.row.published,
     }
@@ -217,9 +222,11 @@ def run_sweep(
     sweep = plan_sweep(file, overrides, seeds, device)
     chosen = choose_rows(rows, sweep.rows)
     out = Path(out or (CHECKOUT or Path.cwd()) / "reports" / "sweeps" / sweep.name)
-    splits = read_data(sweep)
+    data = read_data(sweep)
+    splits = data[sweep.data["size"]]
+    seen = {row.name: data[row.data(sweep.data)["size"]] for row in sweep.rows}
     stems = {
-        row.name: out / "records" / f"{row.slug}-{row_key(row, splits)}"
+        row.name: out / "records" / f"{row.slug}-{row_key(row, seen[row.name])}"
         for row in sweep.rows
     }
     jobs = [
@@ -242,7 +249,7 @@ def run_sweep(
                 say(f"already there, {_result(job)}", False)
                 continue
             say("starts", True)
-            problem = run_job(job, sweep, splits, device, say)
+            problem = run_job(job, sweep, seen[job.row.name], device, say)
             (outcome.failed if problem else outcome.made).append(str(job))
             say(f"FAILED, {problem}" if problem else _result(job), False)
     finally:

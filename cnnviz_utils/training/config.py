@@ -78,4 +78,13 @@ class TrainConfig(Checked):
     amp: Annotated[
         Precision, Field(description="float16 with gradient scaler, GPU only")
     ] = "off"
+    views: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="where the beginning of the network is frozen, its maps are "
+            "kept: with augmentation, of this many versions of each image, which come "
+            "up in turn; 0 keeps nothing",
+        ),
+    ] = 4
     seed: Seed = 0

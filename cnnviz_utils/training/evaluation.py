@@ -17,7 +17,7 @@ from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.hooks import capture, evaluating
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
-from cnnviz_utils.data.sets import ImageSet
+from cnnviz_utils.data.sets import ImageSet, Labelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def predict(
     model: nn.Module,
-    data: ImageSet,
+    data: Labelled,
     batch_size: int = 256,
     device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:

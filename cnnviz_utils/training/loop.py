@@ -17,6 +17,7 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.loaders import batches, class_weights
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.adversary import Change
+from cnnviz_utils.training.beginning import kept_beginning
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import predict
 from cnnviz_utils.training.optimiser import lr_factor, make_optimiser, steps_per_epoch
@@ -114,8 +115,10 @@ class Stepper:
     `fit` and `find_lr` use it.
 
     config decides loss, precision and clipping; weights: one a class for the loss, or
-    None; classes: how many outputs the network must have; skipped counts the steps that
-    the gradient scaler left out because a gradient had overflowed in float16.
+    None; classes: how many outputs the network must have; rest: what runs in the
+    model's place where its beginning has run already (see `beginning`), or None;
+    skipped counts the steps that the gradient scaler left out because a gradient had
+    overflowed in float16.
     """
 
     model: nn.Module
@@ -123,6 +126,7 @@ class Stepper:
     device: torch.device
     weights: Tensor | None = None
     classes: int = 0
+    rest: nn.Module | None = None
     skipped: int = 0
 
     def __post_init__(self):
@@ -140,7 +144,7 @@ class Stepper:
         """Learn from one batch: images (n, 3, H, W), labels (n,) -> the loss, and
         logits (n, classes) before the step, both detached."""
         with autocast(self.device, self.config.amp):
-            output = self.model(images)
+            output = (self.rest or self.model)(images)
             logits = output[0] if isinstance(output, tuple) else output
             check_outputs(logits, len(images), self.classes)
             loss = loss_of(output, labels, self.config, self.weights)
@@ -185,6 +189,9 @@ def fit(
         adversary). Then the last epoch's weights are kept: validation is on unchanged
         images, on which such a network is best before it has become robust.
 
+    Where the first of the network's `stages` are frozen, what they give is computed
+    once and kept: see `beginning`.
+
     The same seed on the same machine gives the same bits.
 
     Raises: UsageError, before anything is trained: a set without images, fewer outputs
@@ -200,22 +207,28 @@ def fit(
         if config.class_weights
         else None
     )
-    step = Stepper(model, config, device, weights, classes_in(train, valid))
+    started = time.perf_counter()
+    short = None
+    if change is None:
+        short = kept_beginning(model, train, valid, config, device)
+    rest = short.rest if short else None
+    count = classes_in(train, valid)
+    step = Stepper(model, config, device, weights, count, rest)
     history, best = History(), None
     generator = torch.Generator().manual_seed(config.seed)
     steps, done = steps_per_epoch(len(train), config), 0
     with seeded(config.seed, device):
         for epoch in range(1, config.epochs + 1):
-            started, skipped_before = time.perf_counter(), step.skipped
+            skipped_before = step.skipped
             loss_sum = torch.zeros((), dtype=torch.float64, device=device)
             right = torch.zeros((), dtype=torch.int64, device=device)
             seen = 0
             model.train()
             for images, labels in batches(
-                train,
+                short.seen_in(epoch) if short else train,
                 config.batch_size,
                 shuffle=True,
-                augment=config.augment,
+                augment=None if short else config.augment,
                 balanced=config.balanced_sampling,
                 drop_last=config.drop_last,
                 generator=generator,
@@ -234,7 +247,9 @@ def fit(
                 f"learning rate {lr:.3g})"
             )
             refuse_overflow(loss_sum, "the loss", where)
-            valid_logits, valid_labels = predict(model, valid, device=device)
+            valid_logits, valid_labels = predict(
+                rest or model, short.valid if short else valid, device=device
+            )
             # the last step can do that
             refuse_overflow(valid_logits, "an output of the network", where)
             history.rows.append(
@@ -256,6 +271,7 @@ def fit(
                     name: value.detach().clone()
                     for name, value in model.state_dict().items()
                 }
+            started = time.perf_counter()
             if progress:
                 progress(history.rows[-1])
     if best is not None:

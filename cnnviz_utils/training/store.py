@@ -5,7 +5,6 @@ import copy
 import hashlib
 import inspect
 import json
-import marshal
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -20,15 +19,17 @@ from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.data import augment
 from cnnviz_utils.data.loaders import batches, class_weights
 from cnnviz_utils.data.sets import ImageSet, Rows
-from cnnviz_utils.training import adversary, loop, optimiser
+from cnnviz_utils.training import adversary, beginning, loop, optimiser
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import predict
+from cnnviz_utils.training.identity import state_bytes, what_it_computes
 from cnnviz_utils.training.loop import History, fit
 
 # other code gives other weights
 TRAINING_CODE = (
-    *(loop, optimiser, adversary, augment, pictures, batches, class_weights),
+    *(loop, optimiser, beginning, adversary, augment, pictures),
+    *(batches, class_weights),
     *(predict, ImageSet, Rows),  # the best epoch is chosen by what is predicted
 )
 
@@ -60,17 +61,7 @@ def run_key(
         torch.__version__,
     ):
         stamp.update(text.encode())
-    for name, value in sorted(model.state_dict().items()):
-        stamp.update(name.encode())
-        stamp.update(
-            value.detach()
-            .cpu()
-            .contiguous()
-            .view(-1)
-            .view(torch.uint8)
-            .numpy()
-            .tobytes()
-        )
+    stamp.update(state_bytes(model))
     stamp.update(
         str([name for name, p in model.named_parameters() if p.requires_grad]).encode()
     )
@@ -81,35 +72,6 @@ def run_key(
         # the same parameters learn, but these statistics stay
         stamp.update(str(held).encode())
     return stamp.hexdigest()[:16]
-
-
-def what_it_computes(model: nn.Module) -> list[str]:
-    """What `repr` does not show of a network: its layers' plain attributes, and the
-    source of the methods that are not torch's own."""
-    found: list[str] = []
-    kinds: dict[type, None] = {}
-    for name, module in model.named_modules():
-        plain = {
-            k: v
-            for k, v in vars(module).items()
-            if k != "training"
-            and isinstance(v, bool | int | float | str | tuple | None)
-        }
-        found.append(f"{name} {plain}")
-        kinds |= dict.fromkeys(
-            kind
-            for kind in type(module).__mro__
-            if not kind.__module__.startswith("torch.")
-        )
-    parts = [part for kind in kinds for part in vars(kind).values()]
-    for function in parts:
-        if not inspect.isfunction(function):
-            continue
-        try:
-            found.append(inspect.getsource(function))
-        except OSError:  # typed in at a prompt
-            found.append(marshal.dumps(function.__code__).hex())
-    return found
 
 
 def plain_weights(model: nn.Module) -> dict[str, Tensor]:

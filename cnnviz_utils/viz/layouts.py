@@ -20,6 +20,11 @@ MOST_PREFIX_TOKENS = 10
 Size = tuple[int, int]
 
 
+def sides(pictures: Tensor) -> Size:
+    """Height and width of (..., H, W)."""
+    return pictures.shape[-2], pictures.shape[-1]
+
+
 def fits(places: Size, image: Size) -> bool:
     """Whether h x w places can be a reduced picture of H x W pixels: the same
     proportions, but for a place and a half that borders and rounding can take."""
@@ -61,7 +66,7 @@ def read_maps(
     check_name("layout", layout, LAYOUTS)
     if grid is not None and layout != "tokens":
         raise UsageError(f"grid is for layout='tokens', not for {layout!r}")
-    shape, size = tuple(output.shape), (image.shape[-2], image.shape[-1])
+    shape, size = tuple(output.shape), sides(image)
     asked = f"{len(image)} images of {size[0]} x {size[1]} px"
     gives = f"layer {layer!r} gives {shape} for {asked}"
     if output.ndim not in (3, 4):
@@ -73,7 +78,7 @@ def read_maps(
         )
     if layout == "tokens":
         return _read_tokens(output, gives, size, grid, prefix)
-    first, last = (shape[-2], shape[-1]), (shape[1], shape[2])
+    first, last = sides(output), (shape[1], shape[2])
     if output.ndim == 3:
         tokens = find_grid(shape[1], size, prefix) is not None and shape[1] > 1
         hint = (

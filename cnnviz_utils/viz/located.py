@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz_utils.base.hooks import evaluating, layer_name, tensors_in
-from cnnviz_utils.viz.layouts import LAYOUTS, Size, fits, read_maps
+from cnnviz_utils.viz.layouts import LAYOUTS, Size, fits, read_maps, sides
 from cnnviz_utils.viz.targets import logits_of
 
 # by name, as the module itself, or None: `last_spatial_layer`
@@ -137,10 +137,8 @@ def _is_picture(
         maps = read_maps(output, image, layout, "", grid, prefix)
     except ValueError:
         return False
-    places = maps.shape[-2], maps.shape[-1]
-    return places != (1, 1) and (
-        grid is not None or fits(places, (image.shape[-2], image.shape[-1]))
-    )
+    places = sides(maps)
+    return places != (1, 1) and (grid is not None or fits(places, sides(image)))
 
 
 def _that_count(kept: list[Output], logits: Tensor) -> list[Output]:

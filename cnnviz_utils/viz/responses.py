@@ -116,21 +116,22 @@ def strongest_patches(
     Zeiler and Fergus 2014, figure 2.
     """
     channels, count = list(channels), len(data)
-    if top > count:
+    if not 1 <= top <= count:
         raise ValueError(
             f"top={top} needs at least as many images, but there are {count}"
+            if top > count
+            else f"top is how many patches a channel, at least 1, not {top}"
         )
-    if count:
-        layer = find_layer(model, layer, _image(data, 0)[None])
     values, places = [], []
+    name = find_layer(model, layer, _image(data, 0)[None])
     for images in _batches(data, batch_size):
-        maps = feature_maps(model, images, layer)
+        maps = feature_maps(model, images, name)
         if maps.ndim == 4:
             # refuses what is no picture
-            read_maps(maps, images, "channels_first", str(layer))
+            read_maps(maps, images, "channels_first", name)
         if not all(0 <= c < maps.shape[1] for c in channels):
             raise ValueError(
-                f"channels of layer {layer!r} go from 0 to {maps.shape[1] - 1}, not "
+                f"channels of layer {name!r} go from 0 to {maps.shape[1] - 1}, not "
                 f"{channels}"
             )
         # a linear layer: maps of one place
@@ -149,7 +150,7 @@ def strongest_patches(
     chosen = torch.stack([_image(data, i) for i in index.flatten().tolist()]).unflatten(
         0, index.shape
     )
-    field = receptive_field(model, layer, chosen.shape[-2:])
+    field = receptive_field(model, name, chosen.shape[-2:])
     boxes = torch.tensor([[field.box(y, x) for y, x in row] for row in places.tolist()])
     return Patches(index, values, places, boxes, chosen)
 

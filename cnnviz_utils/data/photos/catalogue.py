@@ -1,14 +1,13 @@
 """Which data sets there are, which of them lie here, how to get the others, and whether
 what lies here is whole."""
 
-import hashlib
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from cnnviz_utils.base.paths import data_root
 from cnnviz_utils.base.settings import check_name
-from cnnviz_utils.data.photos.folders import class_files, open_image
+from cnnviz_utils.data.photos.folders import class_files
+from cnnviz_utils.data.photos.inspection import look, same_files
 
 # name -> (folders that may hold it, the class folders' place in them, images, classes,
 # how to get it)
@@ -87,16 +86,15 @@ def verify(name: str, root: str | Path | None = None) -> list[str]:
         problems.append(f"{len(files)} images where the published set has {images}")
     if len(classes) != count:
         problems.append(f"{len(classes)} classes where the published set has {count}")
-    same = defaultdict(list)
-    for file, _ in files:
-        same[hashlib.sha256((base / file).read_bytes()).hexdigest()].append(file)
-        try:
-            open_image(base / file)
-        except ValueError as error:
-            problems.append(str(error))
+    names = [file for file, _ in files]
+    seen = look(base, names)
+    problems += [
+        f"{base / file} cannot be read as an image ({one.broken})"
+        for file, one in zip(names, seen, strict=True)
+        if one.broken
+    ]
     problems += [
         f"the same file {len(group)} times: {', '.join(group[:4])}"
-        for group in same.values()
-        if len(group) > 1
+        for group in same_files(names, seen)
     ]
     return problems

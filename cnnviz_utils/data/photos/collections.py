@@ -6,32 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from cnnviz_utils.data.photos.folders import caltech_outline, class_files, decode
-from cnnviz_utils.data.sets import ImageSet, Splits
+from cnnviz_utils.data.photos.folders import class_files, decode
+from cnnviz_utils.data.photos.masks import caltech_masks
+from cnnviz_utils.data.photos.own import cut, folder
+from cnnviz_utils.data.photos.realms import REALMS_101, REALMS_256
+from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.data.splits import list_split, stratified_split
 
-# The three-realms project's classes, in Caltech-101 and in Caltech-256. A turtle and an
-# iris stand in "air", a bat and a frog in "land": that is how the source had it, and
-# lesson 01 shows it as an exhibit on label quality.
-# fmt: off
-REALMS_101 = {
-    "air": ("butterfly", "dragonfly", "emu", "flamingo", "flamingo_head", "ibis",
-            "mayfly", "pigeon", "rooster"),
-    "land": ("Leopards", "dalmatian", "elephant", "hedgehog", "kangaroo", "llama",
-            "okapi", "panda", "rhino"),
-    "water": ("bass", "crab", "crayfish", "dolphin", "hawksbill", "lobster", "nautilus",
-            "octopus", "starfish"),
-}
-REALMS_256 = {
-    "air": ("114.ibis-101", "100.hawksbill-101", "113.hummingbird", "049.cormorant",
-            "060.duck", "089.goose", "118.iris", "151.ostrich", "152.owl"),
-    "land": ("007.bat", "009.bear", "028.camel", "038.chimp", "056.dog",
-            "064.elephant-101", "065.elk", "080.frog", "084.giraffe"),
-    "water": ("106.horseshoe-crab", "052.crab-101", "048.conch", "057.dolphin-101",
-            "087.goldfish", "124.killer-whale", "148.mussels", "150.octopus",
-            "201.starfish-101"),
-}
-# fmt: on
+
+def realm_of_class(name: str) -> str:
+    """The realm (air, land, water) of a class of Caltech-101, or of a realm's own name;
+    "" for a class that is in none."""
+    if name in REALMS_101:
+        return name
+    realms = [realm for realm, members in REALMS_101.items() if name in members]
+    return realms[0] if realms else ""
 
 
 def find(root: Path, *places: str) -> Path:
@@ -44,10 +33,6 @@ def find(root: Path, *places: str) -> Path:
         f"{root / places[0]} is not there: `cnnviz data` says how to get it, "
         "and CNNVIZ_DATA or the parameter root says where to look"
     )
-
-
-def _cut(name: str, data: ImageSet, parts: Sequence[np.ndarray]) -> Splits:
-    return Splits(name, *(data.subset(part) for part in parts))
 
 
 def caltech101(
@@ -72,10 +57,10 @@ def caltech101(
         classes,
         size,
         broken=broken,
-        outline=caltech_outline(base / "Annotations"),
+        masks=caltech_masks(base / "Annotations", names),
     )
     if split == "own":
-        return _cut(
+        return cut(
             "caltech101", data, stratified_split(data.labels, (0.6, 0.2, 0.2), seed)
         )
     if split not in ("published", "stratified"):
@@ -106,7 +91,7 @@ def caltech101(
             learn[part]
             for part in stratified_split(data.labels[learn], (0.5, 0.5), seed)
         )
-    return _cut("caltech101", data, (train, valid, at["test"]))
+    return cut("caltech101", data, (train, valid, at["test"]))
 
 
 def realms(
@@ -131,11 +116,8 @@ def realms(
         )
     files = [file for file, _ in files if file.split("/")[0] in realm]
     kinds = [file.split("/")[0] for file in files]
-    outline = (
-        caltech_outline(base.parent / "Annotations")
-        if (base.parent / "Annotations").is_dir()
-        else None
-    )
+    annotations = base.parent / "Annotations"
+    masks = caltech_masks(annotations, files) if annotations.is_dir() else None
     data = decode(
         base,
         files,
@@ -143,11 +125,11 @@ def realms(
         list(groups),
         size,
         broken=broken,
-        outline=outline,
+        masks=masks,
     )
     kinds = [path.split("/")[0] for path in data.paths or ()]
     numbers = np.unique(kinds, return_inverse=True)[1]
-    return _cut(name, data, stratified_split(numbers, (0.64, 0.16, 0.20), seed))
+    return cut(name, data, stratified_split(numbers, (0.64, 0.16, 0.20), seed))
 
 
 def caltech101_realms(
@@ -226,73 +208,3 @@ def tinyimagenet(root: Path, size: int, seed: int, broken: str = "refuse") -> Sp
     )
     train, valid = stratified_split(learn.labels, (0.9, 0.1), seed)
     return Splits("tinyimagenet", learn.subset(train), learn.subset(valid), test)
-
-
-def folder(
-    root: Path,
-    size: int,
-    seed: int,
-    valid: float = 0.2,
-    test: float = 0.2,
-    broken: str = "refuse",
-    name: str = "folder",
-) -> Splits:
-    """Any folder of class folders, cut class by class; or of train, valid (or val) and
-    test, each of class folders.
-
-    With train alone, validation is cut from it; with val alone beside it, val is the
-    test.
-    """
-    here = {
-        part for part in ("train", "valid", "val", "test") if (root / part).is_dir()
-    }
-    if "train" not in here:
-        classes, files = class_files(root)
-        data = decode(
-            root,
-            [f for f, _ in files],
-            [k for _, k in files],
-            classes,
-            size,
-            broken=broken,
-        )
-        return _cut(
-            name,
-            data,
-            stratified_split(data.labels, (1 - valid - test, valid, test), seed),
-        )
-    classes, _ = class_files(root / "train")
-    sets = {}
-    for part in here:
-        if part == "test" and not any(p.is_dir() for p in (root / part).iterdir()):
-            continue  # images without labels: `load_images` reads those
-        found, files = class_files(root / part)
-        if unknown := set(found) - set(classes):
-            raise ValueError(
-                f"{root / part} has a class {sorted(unknown)[0]!r} "
-                f"that {root / 'train'} has not"
-            )
-        sets[part] = decode(
-            root / part,
-            [f for f, _ in files],
-            [classes.index(found[k]) for _, k in files],
-            classes,
-            size,
-            broken=broken,
-        )
-    train = sets["train"]
-    checking = sets.get("valid") or (sets.get("val") if "test" in sets else None)
-    testing = sets.get("test") or (
-        sets.get("val") if checking is not sets.get("val") else None
-    )
-    shares = {"valid": 0 if checking else valid, "test": 0 if testing else test}
-    if any(shares.values()):
-        wanted = [1 - sum(shares.values()), *(v for v in shares.values() if v)]
-        pieces = [
-            train.subset(part) for part in stratified_split(train.labels, wanted, seed)
-        ]
-        train, rest = pieces[0], pieces[1:]
-        checking = checking or rest.pop(0)
-        testing = testing or rest.pop(0)
-    assert checking is not None and testing is not None  # shares are above 0
-    return Splits(name, train, checking, testing)

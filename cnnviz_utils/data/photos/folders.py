@@ -1,83 +1,28 @@
-"""Real photos from local files: find them, decode them once, keep them in the cache.
-Nothing is ever downloaded."""
+"""Photos from local files, decoded once and kept in the cache. Nothing is ever
+downloaded."""
 
 import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
-from cnnviz_utils.data.cache import new_array
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.data.photos.download import FULL
+from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
+from cnnviz_utils.data.photos.masks import Masks
+from cnnviz_utils.data.photos.reading import cores, quiet, read_square
 from cnnviz_utils.data.sets import ImageSet, Rows, hash_rows
 
-IMAGE_ENDINGS = {
-    ".jpg",
-    ".jpeg",
-    ".png",
-    ".bmp",
-    ".gif",
-    ".webp",
-    ".tif",
-    ".tiff",
-    ".ppm",
-}
 # changes when the same file would give other pixels
-DECODER = "resize-256/224-centre-crop-1"
-
-
-def open_image(path: str | Path) -> Image.Image:
-    """Any image file as upright RGB: greyscale, palette, 16-bit, CMYK and RGBA (on
-    white) are converted.
-
-    Raises ValueError, naming the file, if it cannot be read as an image.
-    """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            # 16 or 32 bits: scale by the type's range
-            if image.mode.startswith("I") or image.mode == "F":
-                values = np.asarray(image, dtype=np.float64)
-                top = (
-                    65535
-                    if image.mode.startswith("I")
-                    else max(1.0, float(values.max()))
-                )
-                image = Image.fromarray(
-                    (values / top * 255).clip(0, 255).astype(np.uint8)
-                )
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-                image = Image.alpha_composite(white, image)
-            return image.convert("RGB")
-    except FileNotFoundError:
-        raise
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read as an image ({type(error).__name__}): "
-            "replace or remove it"
-        ) from None
-
-
-def fit_square(image: Image.Image, size: int) -> Image.Image:
-    """Resize the shorter side to size * 256 / 224 pixels, then cut out the middle size
-    x size pixels, as networks for ImageNet are usually tested."""
-    resample = (
-        Image.Resampling.NEAREST if image.mode == "1" else Image.Resampling.BILINEAR
-    )
-    factor = size * 256 / 224 / min(image.size)
-    wide, high = (max(size, round(side * factor)) for side in image.size)
-    image = image.resize((wide, high), resample)
-    left, top = (wide - size) // 2, (high - size) // 2
-    return image.crop((left, top, left + size, top + size))
+DECODER = "middle-224-of-256-2"
 
 
 def load_images(
@@ -87,22 +32,18 @@ def load_images(
     size, size) in [0, 1], and names.
 
     Raises ValueError for a file that is no image, FileNotFoundError for one that is not
-    there.
+    there, or a folder without photos directly in it.
     """
     if isinstance(paths, str | Path):
-        path = Path(paths)
-        paths = (
-            sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_ENDINGS)
-            if path.is_dir()
-            else [path]
-        )
+        path = Path(paths).expanduser()
+        paths = photos_in(path, deep=False) if path.is_dir() else [path]
     files = [Path(p) for p in paths]
     if not files:
         raise FileNotFoundError("no image files were found there")
-    pixels = np.stack([np.asarray(fit_square(open_image(f), size)) for f in files])
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255, [
-        f.name for f in files
-    ]
+    with quiet():
+        pixels = np.stack([read_square(f, size).pixels for f in files])
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
+    return images, [shown(f.name) for f in files]
 
 
 def class_files(
@@ -115,26 +56,19 @@ def class_files(
     """
     if not root.is_dir():
         raise FileNotFoundError(f"{root} is not a folder")
-    names = sorted(
-        p.name
-        for p in root.iterdir()
-        if p.is_dir() and p.name not in leave_out and not p.name.startswith(".")
-    )
-    files = [
-        (f"{name}/{path.relative_to(root / name).as_posix()}", name)
-        for name in names
-        for path in sorted((root / name).rglob("*"))
-        if path.suffix.lower() in IMAGE_ENDINGS
-    ]
-    kept = (
-        [name for name in names if any(owner == name for _, owner in files)]
-        if len(names) < 2000
-        else names
-    )
-    if not files:
+    found = {
+        folder.name: photos_in(folder)
+        for folder in subfolders(root)
+        if folder.name not in leave_out
+    }
+    classes = [name for name, photos in found.items() if photos]
+    if not classes:
         raise FileNotFoundError(f"{root} has no class folders with images in them")
-    number = {name: i for i, name in enumerate(kept)}
-    return kept, [(path, number[owner]) for path, owner in files]
+    return classes, [
+        (path.relative_to(root).as_posix(), number)
+        for number, name in enumerate(classes)
+        for path in found[name]
+    ]
 
 
 def decode(
@@ -145,123 +79,157 @@ def decode(
     size: int,
     *,
     broken: str = "refuse",
-    outline: Callable[[str], np.ndarray | None] | None = None,
+    masks: Masks | None = None,
 ) -> ImageSet:
     """Decode files once into the cache (uint8, memory-mapped); later calls only map it.
 
-    broken: "refuse" raises ValueError naming every file that cannot be read, "skip"
-        leaves them out with a warning.
-    outline: relative path -> polygon (2, points) in the photo's pixels, or None: the
-        masks, cut as the photo is.
+    broken: "refuse" raises ValueError naming the files that cannot be read, photos or
+        masks; "skip" leaves out such photos, and such masks, with a warning.
+    masks: where the photos' masks are; cut as the photos are.
+
+    Raises OSError if there is no room for the decoded photos.
     """
     if broken not in ("refuse", "skip"):
-        raise ValueError(f'broken is "refuse" or "skip", not {broken!r}')
-    # of the files: their place, and the times that a copy over them cannot keep
-    stamp = hashlib.sha256(
-        f"{DECODER}|{size}|{outline is not None}|{root.resolve()}".encode(
-            errors="surrogateescape"
-        )
-    )
-    for name in files:
-        is_now = (root / name).stat()
-        facts = (is_now.st_size, is_now.st_mtime_ns, is_now.st_ctime_ns, is_now.st_ino)
-        stamp.update(f"{name}|{facts}\n".encode(errors="surrogateescape"))
-    key = stamp.hexdigest()[:12]
-    arrays, good = cached(
+        raise UsageError(f'broken is "refuse" or "skip", not {broken!r}')
+    key = _key(root, files, size, masks)
+    arrays, contents = cached(
         cache_root() / f"photos-{size}-{key}",
-        lambda path: _decode_all(path, root, files, size, outline),
+        lambda path: _decode_all(path, root, files, size, masks),
         _read_decoded,
     )
-    if bad := [name for name, fine in zip(files, good, strict=True) if not fine]:
-        if broken == "refuse":
-            raise ValueError(
-                f"{len(bad)} files cannot be read as images: {', '.join(bad[:5])}"
-                f"{' ...' if len(bad) > 5 else ''}; remove them, or say broken='skip'"
-            )
-        warnings.warn(
-            f"left out {len(bad)} files that cannot be read: {', '.join(bad[:5])}",
-            stacklevel=2,
-        )
+    _report(
+        contents["photos"],
+        broken,
+        ("cannot be read as an image", "cannot be read as images"),
+        "photos",
+    )
+    _report(
+        contents["masks"],
+        broken,
+        ("is no mask that can be used", "are no masks that can be used"),
+        "masks",
+    )
+    names = tuple(shown(name) for name in files)
     data = ImageSet(
         images=Rows(arrays["images"], hashes=np.array(arrays["hashes"])),
         labels=torch.tensor(labels),
         classes=tuple(classes),
         parts=arrays.get("parts"),
         has_mask=arrays.get("has_mask"),
-        paths=tuple(files),
+        paths=names,
     )
-    return data.subset(np.flatnonzero(good)) if bad else data
+    bad = {number for number, *_ in contents["photos"]}
+    if not bad:
+        return data
+    if len(bad) == len(files):
+        raise ValueError(f"none of the {len(files)} photos in {root} can be read")
+    return data.subset([i for i in range(len(files)) if i not in bad])
 
 
-def _read_decoded(folder: Path) -> tuple[dict[str, np.ndarray], list[bool]]:
+def _report(problems: list, broken: str, what: tuple[str, str], kind: str) -> None:
+    """Refuse, or warn of, what could not be read: [position, file, reason] each."""
+    if not problems:
+        return
+    some = "; ".join(f"{name} ({reason})" for _, name, reason in problems[:5])
+    some += " ..." if len(problems) > 5 else ""
+    many = len(problems) > 1
+    if broken == "refuse":
+        files, them = ("files", "them") if many else ("file", "it")
+        raise ValueError(
+            f"{len(problems)} {files} {what[many]}: {some}. Remove {them}, or say "
+            "broken='skip'"
+        )
+    warnings.warn(f"left out {len(problems)} {kind}: {some}", stacklevel=3)
+
+
+def _key(root: Path, files: Sequence[str], size: int, masks: Masks | None) -> str:
+    """Changes when a file does: a file can't be written without a new change time."""
+    stamp = hashlib.sha256(f"{DECODER}|{size}|".encode())
+    stamp.update(b"" if masks is None else masks.stamp())
+    for name in files:
+        status = (root / name).lstat()
+        if (root / name).exists():
+            status = (root / name).stat()
+        seen = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        stamp.update(os.fsencode(name) + repr(seen).encode())
+    return stamp.hexdigest()[:12]
+
+
+def _read_decoded(folder: Path) -> tuple[dict[str, np.ndarray], dict]:
     arrays = {file.stem: np.load(file, mmap_mode="r") for file in folder.glob("*.npy")}
-    return arrays, json.loads((folder / "good.json").read_text())
+    contents = json.loads((folder / "contents.json").read_text())
+    return arrays, {key: contents[key] for key in ("photos", "masks")}
 
 
 def _decode_all(
-    folder: Path, root: Path, files: Sequence[str], size: int, outline
+    folder: Path, root: Path, files: Sequence[str], size: int, masks: Masks | None
 ) -> None:
-    images = new_array(folder / "images.npy", (len(files), 3, size, size))
-    parts = (
-        new_array(folder / "parts.npy", (len(files), size, size)) if outline else None
-    )
-    has_mask, good = np.zeros(len(files), bool), [True] * len(files)
+    """images.npy, with masks also parts.npy and has_mask.npy; contents.json says what
+    could not be read and why."""
+    images = reserved(folder / "images.npy", (len(files), 3, size, size))
+    parts = None
+    if masks is not None:
+        parts = reserved(folder / "parts.npy", (len(files), size, size))
+    has_mask = np.zeros(len(files), bool)
+    bad_photos, bad_masks = {}, {}
 
     def one(i: int) -> None:
         try:
-            photo = open_image(root / files[i])
-        except ValueError:
-            good[i] = False
+            photo = read_square(root / files[i], size)
+        except (ValueError, FileNotFoundError) as error:
+            bad_photos[i] = getattr(error, "reason", str(error))
             return
-        images[i] = np.asarray(fit_square(photo, size)).transpose(2, 0, 1)
-        polygon = outline(files[i]) if outline else None
-        if polygon is not None and parts is not None:
-            mask = Image.new("L", photo.size)
-            ImageDraw.Draw(mask).polygon([tuple(p) for p in polygon.T], fill=255)
-            parts[i], has_mask[i] = np.asarray(fit_square(mask, size)) >= 128, True
+        images[i] = photo.pixels.transpose(2, 0, 1)
+        try:
+            mask = None if masks is None else masks.square(files[i], photo)
+        except ValueError as error:
+            bad_masks[i] = str(error)
+            return
+        if mask is not None and parts is not None:
+            parts[i], has_mask[i] = mask, True
 
     # Pillow decodes outside the interpreter's lock
-    with (
-        warnings.catch_warnings(),
-        ThreadPoolExecutor(min(8, os.cpu_count() or 2)) as pool,
-    ):
-        # and warns of oddities in files that it then handles
-        warnings.simplefilter("ignore")
+    with quiet(), ThreadPoolExecutor(cores()) as pool:
         list(pool.map(one, range(len(files))))
     images.flush()
     np.save(folder / "hashes.npy", hash_rows(images))
-    (folder / "good.json").write_text(json.dumps(good))
     if parts is not None:
         parts.flush()
         np.save(folder / "has_mask.npy", has_mask)
+    listed = lambda bad: [[i, shown(files[i]), bad[i]] for i in sorted(bad)]
+    contents = {"photos": listed(bad_photos), "masks": listed(bad_masks)}
+    (folder / "contents.json").write_text(json.dumps(contents))
 
 
-# Four of Caltech-101's annotation folders are named differently from their image
-# folders.
-OUTLINE_FOLDERS = {
-    "airplanes": "Airplanes_Side_2",
-    "Faces": "Faces_2",
-    "Faces_easy": "Faces_3",
-    "Motorbikes": "Motorbikes_16",
-}
+def reserved(path: Path, shape: tuple[int, ...]) -> np.memmap:
+    """A new .npy file of bytes as a memory map, its room on the disk taken beforehand:
+    writing into a map on a full disk ends a process without a word.
 
-
-def caltech_outline(annotations: Path) -> Callable[[str], np.ndarray | None]:
-    """A function from "class/image_0001.jpg" to the object's outline (2, points) in
-    pixels, None where there is none."""
-    from scipy.io import loadmat
-
-    def outline(name: str) -> np.ndarray | None:
-        owner, file = name.split("/")
-        path = (
-            annotations
-            / OUTLINE_FOLDERS.get(owner, owner)
-            / file.replace("image", "annotation").replace(".jpg", ".mat")
-        )
-        if not path.is_file():
-            return None
-        found = loadmat(path)
-        corner = found["box_coord"].astype(float).ravel()[[2, 0]]
-        return found["obj_contour"].astype(float) + corner[:, None]
-
-    return outline
+    Raises OSError if there is not enough room.
+    """
+    length = int(np.prod(shape))
+    try:
+        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+        length = path.stat().st_size
+        with path.open("r+b") as stream:
+            try:
+                os.posix_fallocate(stream.fileno(), 0, length)
+            except (AttributeError, OSError) as error:
+                if getattr(error, "errno", None) in FULL:
+                    raise
+                # a system or a disk that cannot reserve: write the zeros
+                stream.seek(start := length - array.nbytes)
+                for at in range(start, length, 1 << 20):
+                    stream.write(bytes(min(1 << 20, length - at)))
+                stream.flush()
+                os.fsync(stream.fileno())
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            error.errno,
+            f"no room for {length / 1e6:,.0f} MB of decoded photos ({error.strerror}): "
+            "free some, or set CNNVIZ_CACHE to a folder on another disk",
+            str(path.parent.parent),
+        ) from None
+    return array
