@@ -50,3 +50,12 @@ def photos() -> Path:
         if place and (Path(place) / "caltech101").is_dir():
             return Path(place)
     pytest.skip("no photos: set CNNVIZ_DATA to a folder that holds caltech101, or put it in ../shared/datasets")
+
+
+def pytest_collection_modifyitems(items):
+    """The long list of networks of others is checked on request only."""
+    if not os.environ.get("CNNVIZ_ZOO"):
+        skip = pytest.mark.skip(reason="one of many networks: CNNVIZ_ZOO=1 runs all of them")
+        for item in items:
+            if item.get_closest_marker("zoo"):
+                item.add_marker(skip)

@@ -362,12 +362,17 @@ QUICK = ["squeezenet1_1", "shufflenet_v2_x0_5", "mnasnet0_5", "regnet_x_400mf", 
 SLOW = [name for name in RELU_NETWORKS if name not in QUICK]
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.zoo) for name in SLOW)])
 def test_equals_the_rule_on_networks_of_others(name):
     model = build(name)
     images = random(1, 3, 96, 96, seed=3).double()
     layer = deep_layer(model, images)
-    explicit, by_rule = deconvnet(model, images, layer), channel_gradient(model, images, layer)
+    by_rule = channel_gradient(model, images, layer)
+    try:
+        explicit = deconvnet(model, images, layer)
+    except ValueError as error:  # an activation that has no rule, a product: refused by name
+        assert name not in QUICK and "cannot undo" in str(error)
+        return
     largest = float(by_rule.abs().max())
     assert largest > 0
     torch.testing.assert_close(explicit, by_rule, rtol=1e-5, atol=1e-6 * largest)

@@ -66,7 +66,7 @@ def check(model, size, layer, places):
     return field
 
 
-@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+@pytest.mark.parametrize("name", [*QUICK, *(pytest.param(name, marks=pytest.mark.zoo) for name in SLOW)])
 def test_networks_of_others(name):
     model = build(name)
     size = size_of(model, name)

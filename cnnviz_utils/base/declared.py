@@ -66,6 +66,7 @@ Precision = Literal["off", "float16", "bfloat16"]
 PARAMETERS: dict[str, Any] = {
     "data": DataSet,
     "size": Size,
+    "photo_size": Size,
     "seed": Seed,
     "epochs": Epochs,
     "lr": Rate,

@@ -75,9 +75,9 @@ def reach(recording: Recording, beyond: bool) -> Reach:
     Raises: ValueError: a step of which nothing is known.
     """
     high, wide = recording.pixels.shape[2:]
-    device = recording.pixels.device
-    rows = torch.arange(high, device=device, dtype=torch.float32)[:, None]
-    columns = torch.arange(wide, device=device, dtype=torch.float32)
+    # on the CPU, wherever the network is: on "meta" tensors have no numbers
+    rows = torch.arange(high, dtype=torch.float32, device="cpu")[:, None]
+    columns = torch.arange(wide, dtype=torch.float32, device="cpu")
     borders = [
         border.expand(recording.pixels.shape)
         for border in (rows, columns, -1 - rows, -1 - columns)
