@@ -22,9 +22,9 @@ OTHERS = [
     "swin_v2_t", "maxvit_t",
     *(f"timm/{name}" for name in [
         "ghostnet_100", "ghostnetv2_100", "cspresnet50", "cspdarknet53", "tresnet_m", "nf_resnet26", "seresnet18", "resnest14d",
-        "ecaresnet26t", "mobilevit_xxs", "edgenext_xx_small", "poolformer_s12", "resmlp_12_224", "inception_next_tiny", "fastvit_t8",
+        "ecaresnet26t", "mobilevit_xxs", "edgenext_xx_small", "poolformer_s12", "inception_next_tiny", "fastvit_t8",
         "efficientformer_l1", "starnet_s1", "tinynet_e", "lcnet_035", "rexnet_100", "halonet26t", "botnet26t_256", "focalnet_tiny_srf",
-        "convnextv2_atto", "coatnet_0_224", "davit_tiny", "levit_128s", "gcvit_xxtiny", "visformer_tiny",
+        "convnextv2_atto", "coatnet_0_224", "davit_tiny", "levit_128s", "gcvit_xxtiny",
     ]),
 ]  # fmt: skip
 
