@@ -5,26 +5,28 @@ import torch
 import torchvision
 from torch import nn
 
-# torchvision's, and timm's under "timm/NAME"
+# with no activation but ReLU; torchvision's, and timm's under "timm/NAME"
 RELU_NETWORKS = [
     "alexnet", "vgg11_bn", "resnet18", "resnext50_32x4d", "wide_resnet50_2", "densenet121", "googlenet", "inception_v3",
     "squeezenet1_0", "squeezenet1_1", "shufflenet_v2_x0_5", "shufflenet_v2_x1_5", "mnasnet0_5", "mnasnet1_0", "regnet_x_400mf",
     "vgg13", "resnet34", "resnet50", "densenet169", "regnet_x_800mf",
     *(f"timm/{name}" for name in [
-        "resnet10t", "resnet14t", "resnet26d", "resnet33ts", "resnetv2_50", "resnetblur18", "res2net50_26w_4s", "res2next50",
-        "hrnet_w18_small", "dla34", "dla46_c", "dla60_res2net", "vovnet39a", "selecsls42", "xception41", "xception65", "dpn48b", "dpn68",
-        "repvgg_a0", "gernet_s", "resnext26ts", "regnetx_002", "mobileone_s0", "densenetblur121d", "legacy_xception",
-        "hardcorenas_a", "tf_mixnet_s", "skresnet18", "cs3darknet_s", "inception_v4",
+        "resnet10t", "resnet14t", "resnet26d", "resnetv2_50", "resnetblur18", "res2net50_26w_4s", "res2next50",
+        "hrnet_w18_small", "dla34", "dla46_c", "dla60_res2net", "vovnet39a", "selecsls42", "xception41", "xception65", "dpn68",
+        "repvgg_a0", "gernet_s", "regnetx_002", "mobileone_s0", "densenetblur121d", "legacy_xception",
+        "inception_v4",
     ]),
 ]  # fmt: skip
+# with others, gates, attention, norms of all kinds
 OTHERS = [
     "mobilenet_v2", "mobilenet_v3_small", "efficientnet_b0", "efficientnet_v2_s", "regnet_y_400mf", "convnext_tiny", "swin_t",
     "swin_v2_t", "maxvit_t",
     *(f"timm/{name}" for name in [
         "ghostnet_100", "ghostnetv2_100", "cspresnet50", "cspdarknet53", "tresnet_m", "nf_resnet26", "seresnet18", "resnest14d",
-        "ecaresnet26t", "mobilevit_xxs", "edgenext_xx_small", "poolformer_s12", "resmlp_12_224", "inception_next_tiny", "fastvit_t8",
+        "ecaresnet26t", "mobilevit_xxs", "edgenext_xx_small", "poolformer_s12", "inception_next_tiny", "fastvit_t8",
         "efficientformer_l1", "starnet_s1", "tinynet_e", "lcnet_035", "rexnet_100", "halonet26t", "botnet26t_256", "focalnet_tiny_srf",
-        "convnextv2_atto", "coatnet_0_224", "davit_tiny", "levit_128s", "gcvit_xxtiny", "visformer_tiny",
+        "convnextv2_atto", "coatnet_0_224", "davit_tiny", "levit_128s", "gcvit_xxtiny",
+        "resnet33ts", "dpn48b", "resnext26ts", "hardcorenas_a", "tf_mixnet_s", "skresnet18", "cs3darknet_s",
     ]),
 ]  # fmt: skip
 
