@@ -1,8 +1,8 @@
 """Grad-CAM side by side: ours, Captum, torch-cam, pytorch-grad-cam, and a plain forward
 pass. Time, memory, rightness.
 
-    python benchmarks/cams.py                 # all of it, about five minutes on two
-    cores python benchmarks/cams.py --rounds 3      # quicker and rougher
+    python benchmarks/cams.py               # all of it, five minutes on two cores
+    python benchmarks/cams.py --rounds 3    # quicker and rougher
 
 Peers that are not installed are left out (pip install "cnnviz[peers]" brings
 pytorch-grad-cam). Prints tables and writes reports/benchmarks/cams.json.
@@ -11,9 +11,9 @@ Time: every round runs each method once, one after the other, so that whatever e
 machine does falls on all of them; the table has the median over rounds of the ratio to
 ours in the same round.
 Memory: each method in a process of its own. After a call with one image (libraries
-loaded, weights packed), the process's high-water mark is reset, one batch is run, and
-what the mark rose above the memory then in use is the extra
-peak: activations, gradients, buffers of the kernels, everything.
+loaded), the process's high-water mark is reset, one batch is run, and
+what the mark rose above the memory then in use is the extra peak: activations,
+gradients, buffers of the kernels, everything.
 """
 
 import argparse
