@@ -12,6 +12,7 @@ help:  ## this list
 report: $(READY)  ## run every lesson on the built-in data, leave reports/index.html
 	@$(BIN)/cnnviz run
 
+# Lessons compute on one core, as in a report: the same bits, not only the same facts.
 test: $(READY)  ## style and types, unit tests, the lessons' stored outputs against a fresh run
 	@echo "Style and types (1 of 3)"
 	@$(BIN)/ruff check -q cnnviz_utils benchmarks
@@ -20,7 +21,7 @@ test: $(READY)  ## style and types, unit tests, the lessons' stored outputs agai
 	@echo "Unit tests (2 of 3)"
 	@$(BIN)/pytest tests
 	@echo "The lessons, run again and compared with their stored outputs (3 of 3)"
-	@$(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
 
 lab: $(READY)  ## JupyterLab on the lessons
 	@$(BIN)/cnnviz lab
