@@ -21,7 +21,7 @@ test: $(READY)  ## style and types, unit tests, the lessons' stored outputs agai
 	@echo "Unit tests (2 of 3)"
 	@$(BIN)/pytest tests
 	@echo "The lessons, run again and compared with their stored outputs (3 of 3)"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=600 -p no:cacheprovider notebooks
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 -p no:cacheprovider notebooks
 
 lab: $(READY)  ## JupyterLab on the lessons
 	@$(BIN)/cnnviz lab
