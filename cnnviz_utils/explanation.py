@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from cnnviz_utils.base.networks import TORCHVISION
 from cnnviz_utils.base.settings import UsageError, check_name
 from cnnviz_utils.data.photos.folders import load_images
-from cnnviz_utils.models.build import BY_HAND, TORCHVISION, build_model
+from cnnviz_utils.models.build import BY_HAND, build_model
 from cnnviz_utils.models.efficientnet import SIZES
 from cnnviz_utils.models.saved import ENDINGS, load_model
 from cnnviz_utils.viz import cams

@@ -7,7 +7,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
-from cnnviz_utils.models.build import TORCHVISION, build_model
+from cnnviz_utils.base.networks import TORCHVISION
+from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.costs import (
     count_costs,
     images_per_second,

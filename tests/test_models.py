@@ -6,9 +6,9 @@ import torchvision
 from safetensors.torch import save_file
 from torch import nn
 
+from cnnviz_utils.base.networks import TORCHVISION
 from cnnviz_utils.models.build import (
     BY_HAND,
-    TORCHVISION,
     build_model,
     count_parameters,
     layer_names,

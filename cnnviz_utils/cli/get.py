@@ -24,8 +24,9 @@ def get(
 ) -> None:
     """Download data sets (caltech101, caltech256, tinyimagenet) and torchvision's
     ImageNet weights (resnet50, ...). Says what and where first, and asks."""
+    from cnnviz_utils.base.networks import TORCHVISION
     from cnnviz_utils.base.settings import UsageError
-    from cnnviz_utils.data.photos.fetch import NETWORKS, SETS, fetch, source
+    from cnnviz_utils.data.photos.fetch import SETS, fetch, source
 
     try:
         chosen = [source(word) for word in dict.fromkeys(name or [])]
@@ -34,7 +35,7 @@ def get(
     if not chosen:
         for one in SETS:
             typer.echo(f"{one.name}: {one.what}, {one.size / 1e6:,.0f} MB")
-        typer.echo(f"torchvision's ImageNet weights: {', '.join(NETWORKS)}")
+        typer.echo(f"torchvision's ImageNet weights: {', '.join(TORCHVISION)}")
         return
     missing = [one for one in chosen if not one.present(root)]
     for one in chosen:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cnnviz_utils.base.files import write_whole
-from cnnviz_utils.course.report import style, template
+from cnnviz_utils.course.pages import style, template
 
 LINKS = re.compile(
     r'(<nav class="links(?: end)?" aria-label="[^"]*">).*?(</nav>)', re.DOTALL

@@ -7,21 +7,18 @@ put together, so that nothing in one can reach the others. What the page says of
 class names mean nothing there. A Content-Security-Policy forbids the rest.
 """
 
-import json
 import re
-from functools import cache
 from pathlib import Path
 
 from markupsafe import Markup
 
 from cnnviz_utils.base.files import write_whole
-from cnnviz_utils.base.paths import PACKAGE
 from cnnviz_utils.course.markdown import markdown
 from cnnviz_utils.course.outputs import note, output_html, shortened
+from cnnviz_utils.course.pages import style, template
 from cnnviz_utils.course.repair import Cell, Notebook, repaired
 from cnnviz_utils.course.sanitise import MATHS, anchor, text_of
 
-TEMPLATES = PACKAGE / "course" / "templates"
 MOST_CODE = 100_000  # characters of one cell
 MOST_OUTPUTS = 1_000  # of one cell
 HEADING = re.compile(r'<h([1-6])((?:\s[\w:-]+="[^"]*")*)>(.*?)</h\1>', re.DOTALL)
@@ -72,38 +69,6 @@ def summary(facts: dict | None) -> Markup:
     provenance."""
     held = sum(claim["holds"] for claim in facts["claims"]) if facts else 0
     return Markup(template("summary.html.j2").render(facts=facts, held=held))
-
-
-@cache
-def style() -> Markup:
-    """The style sheet of every page, with the colours of code for day and night."""
-    from pygments.formatters import HtmlFormatter
-
-    day = HtmlFormatter(style="friendly").get_style_defs(".highlight")
-    night = HtmlFormatter(style="github-dark").get_style_defs(".highlight")
-    colours = re.compile(r"^\.highlight \.(?!err).*", re.MULTILINE)
-    day, night = ("\n".join(colours.findall(sheet)) for sheet in (day, night))
-    own = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    dark = f"@media screen and (prefers-color-scheme: dark) {{\n{night}\n}}"
-    return Markup(f"{own}\n{day}\n{dark}")
-
-
-@cache
-def template(name: str):
-    """One of our templates. What is put in is escaped unless it is Markup."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    jinja = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    jinja.filters["plain"] = lambda value: (
-        value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    )
-    return jinja.get_template(name)
 
 
 class Contents:

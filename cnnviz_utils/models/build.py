@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.networks import TORCHVISION
 from cnnviz_utils.base.settings import UsageError, check_name
 from cnnviz_utils.models.architectures import SmallGoogLeNet, SmallMobileNet, SmallVGG
 from cnnviz_utils.models.efficientnet import SIZES, efficientnet_lite
@@ -48,19 +49,6 @@ BY_HAND: dict[str, Callable[..., nn.Module]] = {
         for name in SIZES
     },
 }
-TORCHVISION = (
-    "alexnet",
-    "vgg11",
-    "vgg11_bn",
-    "vgg16",
-    "googlenet",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "densenet121",
-)
 
 
 def build_model(

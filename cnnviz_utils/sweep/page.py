@@ -3,12 +3,8 @@ table, what differs, the runs. The page itself is course/templates/sweep.html.j2
 
 import base64
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from cnnviz_utils.course.pages import style, template
 
-from cnnviz_utils.base.paths import PACKAGE
-
-TEMPLATES = PACKAGE / "course" / "templates"
 METRICS = {
     "last_loss": "training loss, last epoch",
     "val": "validation accuracy",
@@ -136,17 +132,10 @@ def differences(summary: dict) -> list[dict]:
 
 def page(summary: dict) -> str:
     """The whole page; everything that comes from the summary is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"words": words, "four": four, "whole": whole}
-    return environment.get_template("sweep.html.j2").render(
+    sweep = template("sweep.html.j2", words=words, four=four, whole=whole)
+    return sweep.render(
         title=summary["title"],
-        style=Markup((TEMPLATES / "style.css").read_text()),
+        style=style(),
         about=[p.strip() for p in summary["about"].split("\n\n") if p.strip()],
         chart=chart(summary),
         published=any_published(summary),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnviz_utils.base.networks import TORCHVISION
 from cnnviz_utils.base.paths import data_root
 from cnnviz_utils.base.settings import check_name
 from cnnviz_utils.data.photos.download import download, has_checksum
@@ -76,26 +77,12 @@ SETS = (
         ("tiny-imagenet-200",),
     ),
 )
-# the networks whose torchvision weights `build_model(name, weights="imagenet")` reads
-NETWORKS = (
-    "alexnet",
-    "vgg11",
-    "vgg11_bn",
-    "vgg16",
-    "googlenet",
-    "resnet18",
-    "resnet34",
-    "resnet50",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "densenet121",
-)
 
 
 def source(name: str) -> Source:
     """What is fetched under a name. Raises UsageError, with the nearest name, if there
     is no such thing."""
-    check_name("download", name, [*(one.name for one in SETS), *NETWORKS])
+    check_name("download", name, [*(one.name for one in SETS), *TORCHVISION])
     for one in SETS:
         if one.name == name:
             return one
