@@ -238,13 +238,3 @@ def test_whatever_is_wrong_with_an_entry_it_is_made_again(tmp_path, file, damage
     cached(tmp_path / "entry", make, whole)
     (tmp_path / "entry" / file).write_bytes(damage)
     assert cached(tmp_path / "entry", make, whole) and whole(tmp_path / "entry")
-
-
-def test_a_new_array_takes_its_space_at_once(tmp_path):
-    from cnnviz_utils.data.cache import new_array
-
-    array = new_array(tmp_path / "x.npy", (100, 3, 32, 32))
-    assert (tmp_path / "x.npy").stat().st_blocks * 512 >= array.nbytes and not array.any()
-    array[5] = 9
-    array.flush()
-    assert (np.load(tmp_path / "x.npy")[5] == 9).all()

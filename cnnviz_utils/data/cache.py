@@ -1,7 +1,6 @@
 """Decoded or drawn images on disk: arrays by split, read through memory maps."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,25 +10,6 @@ from cnnviz_utils.base.files import cached
 
 # a split's name, its arrays, one dict for each image
 Contents = tuple[str, dict[str, np.ndarray], Sequence[dict]]
-
-
-def new_array(path: Path, shape: Sequence[int], dtype=np.uint8) -> np.memmap:
-    """A memory-mapped array of zeros in a new .npy file, to be written into. Its space
-    is taken at once: on a full disk this raises OSError, where writing into the map
-    would end the process without a word."""
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=tuple(shape))
-    with path.open("r+b") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-        else:
-            file.seek(0, os.SEEK_END)
-            start, block = file.tell() - array.nbytes, bytes(1 << 20)
-            file.seek(start)
-            for at in range(0, array.nbytes, len(block)):
-                file.write(block[: array.nbytes - at])
-            file.flush()
-            os.fsync(file.fileno())
-    return array
 
 
 def cached_arrays(
