@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -195,7 +196,8 @@ def near_duplicates(
     """Pairs of positions whose thumbnails, as they are or mirrored, correlate by at
     least `threshold`."""
     first, second = thumbnails(a), thumbnails(b)
-    mirrored = second.view(-1, 8, 8).flip(2).flatten(1)
+    side = math.isqrt(second.shape[1])
+    mirrored = second.view(-1, side, side).flip(2).flatten(1)
     alike = torch.maximum(first @ second.T, first @ mirrored.T) >= threshold
     return [tuple(pair) for pair in alike.nonzero().tolist()]
 
