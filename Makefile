@@ -38,7 +38,7 @@ docs: $(READY)  ## a reference of the library from its docstrings, in docs/refer
 
 lock: $(READY)  ## requirements.lock from pyproject.toml: all platforms, hashed, no addresses
 	$(BIN)/uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 \
-	  --extra test --extra imbalance --upgrade pyproject.toml -o requirements.lock
+	  --extra test --extra imbalance --extra grading --extra ray --upgrade pyproject.toml -o requirements.lock
 
 clean:  ## forget caches and reports (real data stays)
 	rm -rf data/cache reports/* docs/reference .pytest_cache .ruff_cache .mypy_cache
