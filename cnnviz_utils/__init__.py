@@ -28,7 +28,17 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "viz",
     ],
     submod_attrs={
-        "course": ["Claim", "claim", "record", "say"],
+        "course": [
+            "Claim",
+            "answer_prediction",
+            "check",
+            "check_hidden",
+            "claim",
+            "exercise",
+            "predict_first",
+            "record",
+            "say",
+        ],
         "data": ["load_data", "load_images"],
         "data.photos.bundled": ["photos"],
         "explanation": ["explain"],

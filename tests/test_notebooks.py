@@ -14,6 +14,9 @@ LESSONS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("[0
 pytestmark = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 
 
+OF_AN_EXERCISE = {"check-definition", "answer", "check", "solution", "hidden-check"}
+
+
 def read(path):
     notebook = nbformat.read(path, as_version=4)
     return notebook, [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
@@ -30,7 +33,8 @@ def test_outputs_are_those_of_one_run_from_top_to_bottom(path):
 def test_metadata_is_clean(path):
     notebook, _ = read(path)
     assert set(notebook.metadata) == {"kernelspec", "language_info"} and notebook.metadata.kernelspec.name == "python3"
-    assert all(set(c.metadata) <= {"tags", "cnnviz"} for c in notebook.cells)
+    assert all(set(c.metadata) <= {"tags", "cnnviz", "jupyter"} for c in notebook.cells)
+    assert all(c.metadata.get("jupyter", {"source_hidden": True}) == {"source_hidden": True} for c in notebook.cells)
     assert not re.search(r"/(home|root|work|tmp|Users)/\w", path.read_text()), "a path of the machine it ran on"
 
 
@@ -96,7 +100,7 @@ def test_one_idea_a_line(path):
 
 
 def test_prose_between_code(path):
-    """At most three code cells in a row, where a claim belongs to the cell before it."""
+    """At most three code cells in a row, where a claim belongs to the cell before it, and an exercise to its question."""
     notebook, _ = read(path)
-    counted = [c for c in notebook.cells if "cv.claim(" not in c.source]
+    counted = [c for c in notebook.cells if "cv.claim(" not in c.source and not OF_AN_EXERCISE & set(c.metadata.get("tags", []))]
     assert "cccc" not in "".join(c.cell_type[0] for c in counted)

@@ -45,7 +45,8 @@ class Output:
 class Cell:
     """One cell. kind: "code", "markdown", "raw", or whatever else the file says.
 
-    attachments: pictures pasted into a text, (MIME type, base64) by name.
+    attachments: pictures pasted into a text, (MIME type, base64) by name. ours: what
+    the cell's metadata say under "cnnviz".
     """
 
     kind: str
@@ -53,6 +54,7 @@ class Cell:
     tags: tuple[str, ...] = ()
     outputs: list[Output] = field(default_factory=list)
     attachments: dict[str, tuple[str, str]] = field(default_factory=dict)
+    ours: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass
@@ -156,6 +158,7 @@ def _cell(raw: dict) -> Cell:
         tuple(text(tag) for tag in tags),
         list(_joined(_output(one) for one in _dicts(raw.get("outputs")))),
         dict(_attachments(_dict(raw.get("attachments")))),
+        _dict(_dict(raw.get("metadata")).get("cnnviz")),
     )
 
 

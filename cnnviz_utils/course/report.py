@@ -22,6 +22,13 @@ from cnnviz_utils.course.sanitise import MATHS, anchor, text_of
 MOST_CODE = 100_000  # characters of one cell
 MOST_OUTPUTS = 1_000  # of one cell
 HEADING = re.compile(r'<h([1-6])((?:\s[\w:-]+="[^"]*")*)>(.*?)</h\1>', re.DOTALL)
+# cells that a reader opens, by tag
+FOLDED = {
+    "check-definition": "How the answer is checked",
+    "solution": "Solution",
+    "hidden-check": "What only the grader checks",
+}
+LEVELS = {"think": "to think about"}
 TITLE = re.compile(r"\s*(#[ \t]+[^\n]+)(?:\n|$)")
 
 
@@ -116,10 +123,21 @@ def _title_and_rest(cells: list[Cell]) -> tuple[str, list[Cell]]:
 
 
 def _part(cell: Cell, language: str, contents: Contents) -> Markup:
-    """One cell as a part of the page."""
+    """One cell as a part of the page; checks and solutions are folded."""
+    whole = _unfolded(cell, language, contents)
+    words = next((FOLDED[tag] for tag in cell.tags if tag in FOLDED), "")
+    if not words or not whole:
+        return whole
+    fold = '<details class="fold"><summary>{}</summary>{}</details>'
+    return Markup(fold).format(words, whole)
+
+
+def _unfolded(cell: Cell, language: str, contents: Contents) -> Markup:
     if cell.kind == "markdown":
         page = contents.add(markdown(cell.source, cell.attachments))
-        return _section("text", page) if page.strip() else Markup("")
+        if not page.strip():
+            return Markup("")
+        return _section("text", _worth(cell) + page)
     if cell.kind == "code":
         kind = "code solution" if "solution" in cell.tags else "code"
         shown = [output_html(output) for output in cell.outputs[:MOST_OUTPUTS]]
@@ -132,6 +150,18 @@ def _part(cell: Cell, language: str, contents: Contents) -> Markup:
         said += note(f"This cell is of a kind that is not known here: {cell.kind}.")
     plain = Markup("<pre>{}</pre>{}").format(text, said)
     return _section("raw", plain) if text.strip() else Markup("")
+
+
+def _worth(cell: Cell) -> Markup:
+    """A line above an exercise: how hard it is, what kind, and what it is worth."""
+    if "exercise" not in cell.tags:
+        return Markup("")
+    level, kind, points = (cell.ours.get(n) for n in ("level", "kind", "points"))
+    level = LEVELS.get(str(level), level)
+    unit = "point" if points == 1 else "points"
+    said = [level, kind, f"{points} {unit}" if points is not None else None]
+    words = " · ".join(str(word) for word in said if word)
+    return Markup('<p class="worth">{}</p>').format(words) if words else Markup("")
 
 
 def _section(kind: str, inside: Markup) -> Markup:

@@ -21,11 +21,13 @@ import nbformat
 
 from cnnviz_utils.base.files import storing, work_folder, writable_folder
 from cnnviz_utils.course import process as child
+from cnnviz_utils.course.exercises import summary_of
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.provenance import provenance
 from cnnviz_utils.course.records import RECORD, Claim, record
 
 __all__ = ["Claim", "LessonFailed", "Run", "execute_in_place", "record", "run_lesson"]
+KEPT = ("tags", "cnnviz", "jupyter")  # of a cell's metadata
 CELL_TIMEOUT = 1800  # seconds; a cell that takes longer is stopped
 
 
@@ -123,6 +125,7 @@ def run_lesson(
             "provenance": facts,
             "metrics": found["metrics"],
             "claims": found["claims"],
+            "exercises": summary_of(notebook),
         }
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
         write_page(notebook, folder / "page.html", metrics)
@@ -257,8 +260,8 @@ def execute_in_place(
 
 
 def clean_metadata(notebook) -> None:
-    """Leave what a reader needs: the kernel's name, tags, alt texts. Times, paths and
-    widget states go."""
+    """Leave what a reader needs: the kernel's name, tags, what is folded, alt texts.
+    Times, paths and widget states go."""
     notebook.metadata = nbformat.from_dict(
         {
             "kernelspec": {
@@ -271,5 +274,5 @@ def clean_metadata(notebook) -> None:
     )
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict(
-            {k: v for k, v in cell.metadata.items() if k in ("tags", "cnnviz") and v}
+            {k: v for k, v in cell.metadata.items() if k in KEPT and v}
         )

@@ -78,6 +78,7 @@ STYLES = {
 CLASSES = re.compile(
     r"highlight|dataframe|data|blank|(col|row)_heading|index_name|(level|row|col)\d+"
     r"|claims?|holds|does-not-hold|task-list-item"
+    r"|exercise|unanswered|wrong|right|prediction"
 )
 PREFIX = "nb-"  # of every id, so that none is ours
 PICTURE = re.compile(r"data:image/(png|jpe?g|gif|webp|bmp|avif|svg\+xml)[;,]", re.I)

@@ -3,17 +3,10 @@ report."""
 
 from collections.abc import Callable, Sequence
 
-from IPython import get_ipython
 from IPython.display import publish_display_data
 
+from cnnviz_utils.base.presence import someone_is_there
 from cnnviz_utils.plot import Picture, tile
-
-
-def someone_is_there() -> bool:
-    """Whether a person can move a slider: papermill, nbval and nbconvert run cells
-    without a standard input, JupyterLab with one, and the kernel is told which."""
-    kernel = getattr(get_ipython(), "kernel", None)
-    return bool(getattr(kernel, "_allow_stdin", False))
 
 
 def explore(
