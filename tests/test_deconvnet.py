@@ -158,7 +158,7 @@ def test_equals_a_hand_written_network(name, layer):
 
 
 def up_and_down(layers, images, channel):
-    """Lesson 06's walk: up with switches, down with transposed filters written out, nothing of the library's."""
+    """Lesson 08's walk: up with switches, down with transposed filters written out, nothing of the library's."""
     way, x = [], images
     for layer in layers:
         pool = isinstance(layer, nn.MaxPool2d)

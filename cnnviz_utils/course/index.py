@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.course.former import followed, write_former_pages
 from cnnviz_utils.course.pages import style, template
 
 LINKS = re.compile(
@@ -30,10 +31,13 @@ class Entry:
 
 def write_index(out: Path) -> Path:
     """OUT/index.html over every lesson whose metrics lie in OUT: what it asks, how it
-    went, its page. The pages are linked with each other and the index."""
+    went, its page. The pages are linked with each other and the index; former names of
+    lessons lead on to them."""
     found, entries = [], []
     for path in sorted(out.glob("*.metrics.json")):
         name = path.name.removesuffix(".metrics.json")
+        if followed(name, out):
+            continue
         try:
             facts = json.loads(path.read_text(encoding="utf-8"))
             entries.append(_lesson(facts))
@@ -59,6 +63,7 @@ def write_index(out: Path) -> Path:
         foot=" · ".join(f"{name} {first[name]}" for name in shown if first.get(name)),
     )
     link_pages(out, lessons)
+    write_former_pages(out)
     return path
 
 

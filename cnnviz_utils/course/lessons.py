@@ -18,6 +18,7 @@ from cnnviz_utils.base.settings import (
     read_mapping,
     refuse_unknown,
 )
+from cnnviz_utils.course.former import moved
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,8 @@ def all_lessons(folder: Path | None = None) -> dict[str, Lesson]:
 
 def choose(wanted: list[str], lessons: dict[str, Lesson]) -> list[Lesson]:
     """Lessons by number ("2", "02"), by name, or by a part of the name that only one
-    lesson has; all lessons if `wanted` is empty."""
+    lesson has; all lessons if `wanted` is empty. Raises UsageError; for the name of a
+    lesson that moved, with its new name."""
     if not wanted:
         return list(lessons.values())
     chosen = []
@@ -154,7 +156,8 @@ def choose(wanted: list[str], lessons: dict[str, Lesson]) -> list[Lesson]:
         ]
         if len(hits) != 1:
             raise UsageError(
-                f"no lesson is called {word!r}" + nearest(word, lessons)
+                moved(stem, lessons)
+                or f"no lesson is called {word!r}" + nearest(word, lessons)
                 if not hits
                 else f"{word!r} could be {' or '.join(hits)}: say more"
             )
@@ -189,7 +192,11 @@ def read_profile(
     for name_, own in part(content.get("lessons"), "lessons").items():
         if name_ not in lessons:
             raise UsageError(
-                f"{path.name}: no lesson is called {name_!r}" + nearest(name_, lessons)
+                f"{path.name}: "
+                + (
+                    moved(name_, lessons)
+                    or f"no lesson is called {name_!r}" + nearest(name_, lessons)
+                )
             )
         for key, value in part(own, name_).items():
             result[name_][key] = value_for(

@@ -19,7 +19,7 @@ from cnnviz_utils.training.store import fit_or_load, plain_weights
 
 # the more usual settings: more momentum and no label smoothing at a lower learning
 # rate. They need more epochs than `recipe` and give smoother filters in late layers
-# (lesson 06)
+# (lesson 08)
 GENTLE = {
     "lr": 4e-3,
     "momentum": 0.9,
