@@ -145,7 +145,7 @@ def _image(output: Output, mime: str, missing: list[str]) -> Markup:
 def _img(address: str, facts: object, pixels: int = 0) -> Markup:
     """A picture at the width that the notebook gives it; a figure that was meant to
     fill most of a page, and has the pixels for it, as wide as the column. A drawing
-    that says it has a ground of its own, dark in dark pages, gets none from the page."""
+    that says it has a ground of its own, dark in dark pages, gets none from here."""
     facts = facts if isinstance(facts, dict) else {}
     alt = facts.get("alt")
     alt = alt if alt and isinstance(alt, str) else "Figure without a description"
