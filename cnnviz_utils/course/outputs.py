@@ -144,7 +144,8 @@ def _image(output: Output, mime: str, missing: list[str]) -> Markup:
 
 def _img(address: str, facts: object, pixels: int = 0) -> Markup:
     """A picture at the width that the notebook gives it; a figure that was meant to
-    fill most of a page, and has the pixels for it, as wide as the column."""
+    fill most of a page, and has the pixels for it, as wide as the column. A drawing
+    that says it has a ground of its own, dark in dark pages, gets none from here."""
     facts = facts if isinstance(facts, dict) else {}
     alt = facts.get("alt")
     alt = alt if alt and isinstance(alt, str) else "Figure without a description"
@@ -152,7 +153,8 @@ def _img(address: str, facts: object, pixels: int = 0) -> Markup:
     width = width if re.fullmatch(r"\d{1,5}(\.\d+)?(px|%)?", width) else ""
     points = float(width.removesuffix("px")) if width and width[-1] != "%" else 0
     wide = points >= 0.5 * COLUMN and pixels >= COLUMN
-    look = Markup(' class="wide"') if wide else Markup("")
+    kind = "wide" if wide else "own-ground" if facts.get("ground") == "own" else ""
+    look = Markup(' class="{}"').format(kind) if kind else Markup("")
     size = Markup(' width="{}"').format(width.removesuffix("px")) if width else ""
     return Markup('<img src="{}" alt="{}"{}{}>').format(address, alt, size, look)
 

@@ -24,6 +24,16 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "comparison": ["plot_published"],
         "contours": ["contours"],
+        "diagrams": [
+            "Diagram",
+            "draw_block",
+            "draw_convolution",
+            "draw_deconvnet",
+            "draw_grad_cam",
+            "draw_network",
+            "draw_pooling",
+            "draw_splits",
+        ],
         "figure": [
             "COLOURS",
             "Picture",
