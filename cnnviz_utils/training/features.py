@@ -27,8 +27,6 @@ from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.identity import state_bytes, what_it_computes
 from cnnviz_utils.training.precision import DTYPES, pick_amp
-from cnnviz_utils.viz import fast
-from cnnviz_utils.viz.fast import fast_copy
 
 # images in a kept entry: what was computed before an interruption is found again
 BLOCK = 512
@@ -48,6 +46,7 @@ def pooled_features(
     """What layers of a network in evaluation mode make of images: (views, N, D) float32
     on the CPU, from the cache where it has been computed before.
 
+    model: `viz.fast_copy` of a network gives the same features sooner.
     layers: maps (C, h, w) are averaged over their positions; several layers stand side
         by side, so that D is the sum of their channels.
     mirrored: a second view, the mirror image; without it there is one view.
@@ -72,7 +71,7 @@ def pooled_features(
 
         def make(folder: Path, block: ImageSet = block) -> None:
             if not quick:
-                quick.append(_quick(model, block, device, DTYPES[precision]))
+                quick.append(_quick(model, device, DTYPES[precision]))
             views = _compute(quick[0], block, layers, mirrored, batch_size, device)
             np.save(folder / "features.npy", views)
 
@@ -85,20 +84,17 @@ def pooled_features(
 
 
 def _stamp(model: nn.Module, asked: tuple) -> str:
-    code = [inspect.getsource(part) for part in (fast, _quick, _compute)]
+    code = [inspect.getsource(part) for part in (_quick, _compute)]
     stamp = hashlib.sha256(f"{asked} {torch.__version__} {code}".encode())
     stamp.update("".join([repr(model), *what_it_computes(model)]).encode())
     stamp.update(state_bytes(model))
     return stamp.hexdigest()
 
 
-def _quick(
-    model: nn.Module, data: ImageSet, device: torch.device, dtype: torch.dtype
-) -> nn.Module:
-    """A copy for computing only: normalisation folded, in that precision."""
-    model = copy.deepcopy(model).to(device)
-    images, _ = data.on(device, slice(0, 2))
-    return fast_copy(model, images).to(dtype)
+def _quick(model: nn.Module, device: torch.device, dtype: torch.dtype) -> nn.Module:
+    """A copy in that precision, channels last in memory."""
+    copied = copy.deepcopy(model).to(device, dtype)
+    return copied.to(memory_format=torch.channels_last)
 
 
 @torch.no_grad()
