@@ -152,7 +152,7 @@ def left_out(page: str) -> list[str]:
 
 def anchor(name: str) -> str:
     """The id on the page for a heading, or for an id or #fragment in a notebook."""
-    name = re.sub(r"[^\w.-]+", "-", unquote(name).removeprefix(PREFIX)).strip("-")
+    name = re.sub(r"[^\w.]+", "-", unquote(name).removeprefix(PREFIX)).strip("-")
     return PREFIX + name[:100]
 
 

@@ -4,7 +4,7 @@ pages, and as links where a lesson first uses a term or names a paper."""
 import html
 import re
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Paper:
-    """A work that lessons name. cited: how they name it, as a regular expression."""
+    """A work that lessons name. cited: how they name it, without the year."""
 
     key: str
     authors: str
@@ -44,12 +44,14 @@ class Paper:
     title: str
     place: str
     link: str
-    cited: str = ""
-    lessons: tuple[str, ...] = ()
+    cited: str
 
     @property
-    def id(self) -> str:
-        return self.key
+    def mention(self) -> str:
+        """What finds it in a text: "Zhou 2016", "Zhou et al. (2016)", "Zhou did that in
+        2016"."""
+        names = re.escape(self.cited)
+        return rf"(?<![\w-]){names}(?: et al\.,?|,)? [^.;()\d]{{0,40}}?\(?{self.year}\b\)?"
 
 
 def _id(words: str) -> str:
@@ -113,15 +115,9 @@ class Linker:
             return f"\ue000{len(kept) - 1}\ue001"
 
         for paper in bibliography():
-            if paper.cited:
-                title = f"{paper.authors}, {paper.year}: {paper.title}"
-                text = re.sub(
-                    paper.cited,
-                    lambda found, p=paper, t=title: keep(
-                        _link("bibliography", p.id, t, found[0])
-                    ),
-                    text,
-                )
+            title = f"{paper.authors} ({paper.year}). {paper.title}"
+            link = partial(_link, "bibliography", paper.key, title)
+            text = re.sub(paper.mention, lambda found, to=link: keep(to(found[0])), text)
         pattern, forms = _forms()
 
         def term(found: re.Match) -> str:
@@ -145,7 +141,7 @@ def write_references(folder: Path, pages: dict[str, str]) -> None:
     """FOLDER/glossary.html and bibliography.html. pages: the address of each lesson's
     page by the lesson's number."""
     cited = _cited(folder, pages)
-    papers = [{**vars(p), "id": p.id, "lessons": cited[p.key]} for p in bibliography()]
+    papers = [{**vars(p), "lessons": cited[p.key]} for p in bibliography()]
     for name, other, words in (
         ("glossary", "bibliography", {"terms": glossary(), "papers": []}),
         ("bibliography", "glossary", {"terms": [], "papers": papers}),
@@ -171,7 +167,7 @@ def _cited(folder: Path, pages: dict[str, str]) -> dict[str, list[str]]:
         paper.key: [
             number
             for number, text in texts.items()
-            if f'href="bibliography.html#{paper.id}"' in text
+            if f'href="bibliography.html#{paper.key}"' in text
         ]
         for paper in bibliography()
     }

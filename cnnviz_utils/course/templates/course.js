@@ -47,4 +47,4 @@ form.addEventListener("submit", (event) => event.preventDefault());
 field.addEventListener("input", search);
 const wanted = () => location.hash === "#search" && field.focus();
 addEventListener("hashchange", wanted);
-wanted();
+addEventListener("load", wanted);
