@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup
 
 from cnnviz_utils.course import badges, terms
 from cnnviz_utils.course.about import About, about
+from cnnviz_utils.course.former import FORMER
 from cnnviz_utils.course.index import write_index
 from cnnviz_utils.course.lessons import all_lessons
 from cnnviz_utils.course.pages import data
@@ -60,7 +61,7 @@ def soups(course):
 
 def test_every_link_between_the_pages_leads_to_a_page_and_a_place_on_it(course):
     pages = soups(course)
-    assert len(pages) == len(LESSONS) + 3
+    assert len(pages) == len(LESSONS) + 3 + len(FORMER)
     ids = {name: {e["id"] for e in page.find_all(id=True)} for name, page in pages.items()}
     wrong = []
     for name, page in pages.items():
@@ -96,6 +97,8 @@ def test_nothing_is_wider_than_a_phone_on_any_page(course, browser):
       return true; }).map(e => e.outerHTML.slice(0, 80))"""
     tab = browser.new_page(viewport={"width": 390, "height": 844})
     for path in sorted(course.glob("*.html")):
+        if path.stem in FORMER:
+            continue  # leads on at once
         tab.goto(path.as_uri())
         assert tab.evaluate("document.documentElement.scrollWidth") <= 390, path.name
         assert not tab.evaluate(beyond), path.name
@@ -119,7 +122,7 @@ def test_search_finds_the_section_and_its_link_leads_there(course, browser):
     links = tab.evaluate("[...document.querySelectorAll('.search a')].map(a => a.getAttribute('href'))")
     assert f"{LESSONS[1].name}.html#{wanted['id']}" in links
     tab.click(f".search a[href$='#{wanted['id']}']")
-    assert tab.evaluate("document.querySelector(':target').id") == wanted["id"] and not errors
+    assert tab.wait_for_selector(":target").get_attribute("id") == wanted["id"] and not errors
     tab.close()
 
 
@@ -169,7 +172,7 @@ def test_the_glossary_is_sentences_without_doubles():
 
 
 YEAR = re.compile(r"\b[A-Z][\w-]+(?: et al\.?,?| and [A-Z][\w-]+| and his co-authors)?,? \(?(?:in )?((?:19|20)\d\d)\b")
-NO_PAPER = re.compile(r"(?:AlexNet|VGG|GoogLeNet|ResNet|MobileNet|GPUs|Since|In|From|MobileNetV2)\W")  # years of networks
+NO_PAPER = re.compile(r"(?:By|AlexNet|VGG|GoogLeNet|ResNet|MobileNet|GPUs|Since|In|From|MobileNetV2)\W")  # years of networks
 
 
 def test_every_work_that_a_lesson_names_is_among_the_references(course):
@@ -194,14 +197,14 @@ def test_every_lesson_says_what_it_asks_gives_takes_and_needs(course):
     assert len(entries) == len(LESSONS) and page.select_one("#claims")
     for at, (lesson, entry) in enumerate(zip(LESSONS, entries, strict=True)):
         said = lesson.about
-        assert said.question in lesson.title and said.question.endswith("?")
+        assert lesson.title.endswith("?")
         assert 2 <= len(said.outcomes) <= 6 and 1 <= said.hours <= 3
         assert set(said.needs) <= set(numbers[:at])
         shown = entry.get_text(" ", strip=True)
         assert all(outcome in shown for outcome in said.outcomes) and "of your time" in shown
         headings = [line for cell in nbformat.read(lesson.path, 4).cells if cell.cell_type == "markdown"
                     for line in cell.source.splitlines()]
-        assert said.core and all(any(line.startswith(f"## {number} · ") for line in headings) for number in said.core)
+        assert said.core and all(any(re.match(rf"## (Exhibit )?{number}\b", line) for line in headings) for number in said.core)
 
 
 @pytest.mark.parametrize("wrong", [{"hours": "long"}, {"hour": 1}, {"core": ["1"]}, "text", {"outcomes": "one"}])

@@ -1,5 +1,5 @@
-"""What a lesson says of itself: its question, what a reader can do afterwards, how long
-it takes, and what it builds on."""
+"""What a lesson says of itself, besides the question that is its title: what a reader
+can do afterwards, how long it takes, and what it builds on."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -23,7 +23,6 @@ class About(Checked):
 
     WHAT = "the notebook's metadata: "
 
-    question: str = ""
     outcomes: list[str] = field(default_factory=list)
     hours: Hours = 0.0
     needs: list[str] = field(default_factory=list)

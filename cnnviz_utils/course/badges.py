@@ -19,14 +19,15 @@ PLACE = re.compile(r"(<!-- badges -->\n)(.*?)(<!-- end of badges -->)", re.DOTAL
 COLAB_IMAGE = "https://colab.research.google.com/assets/colab-badge.svg"
 BINDER_IMAGE = "https://mybinder.org/badge_logo.svg"
 CELL = """\
-# Where the course is not installed (Colab), this installs it; elsewhere it does nothing.
+# Installs the course where it is missing (Colab); elsewhere this does nothing.
 import importlib.util
 import subprocess
 import sys
 
 if importlib.util.find_spec("cnnviz_utils") is None:
     address = "git+https://github.com/{repository}@{branch}"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", address], check=True)"""
+    command = [sys.executable, "-m", "pip", "install", "-q", address]
+    subprocess.run(command, check=True)"""
 
 
 def badges(notebook: str = "") -> list[tuple[str, str]]:
@@ -64,10 +65,8 @@ def write_badges(readme: Path, notebooks: list[Path]) -> list[Path]:
     """
     changed = []
     text = readme.read_text(encoding="utf-8")
-    line = in_markdown()
-    new = PLACE.sub(
-        lambda found: f"{found[1]}{line and line + chr(10)}{found[3]}", text
-    )
+    line = f"{in_markdown()}\n" if REPOSITORY else ""
+    new = PLACE.sub(lambda found: found[1] + line + found[3], text)
     for path, old, content in (
         (readme, text, new),
         *((path, *_lesson(path)) for path in notebooks),

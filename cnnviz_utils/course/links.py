@@ -1,6 +1,7 @@
 """Links from each page of a folder to the index, the page before and the page after."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
@@ -25,7 +26,7 @@ class Linked(Protocol):
 
 def link_pages(
     folder: Path,
-    pages: list[Linked],
+    pages: Sequence[Linked],
     index_title: str = "All pages",
     more: dict[str, str] | None = None,
 ) -> None:

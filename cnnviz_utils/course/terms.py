@@ -16,7 +16,7 @@ from cnnviz_utils.base.paths import PACKAGE
 from cnnviz_utils.course.pages import page
 
 TAG = re.compile(r'(<[a-zA-Z/](?:[^<>"]|"[^"]*")*>)')
-NO_LINKS = ("a", "code", "pre", "math", "h1", "h2", "h3", "h4", "summary", "table")
+NO_LINKS = ("a", "code", "pre", "math", "h1", "h2", "h3", "h4", "summary")
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Term:
 
 @dataclass(frozen=True)
 class Paper:
-    """A work that lessons name. cited: how they name it, without the year."""
+    """A work that lessons name. cited: how they name it, without the year; also: other
+    ways, such as the method's name."""
 
     key: str
     authors: str
@@ -45,13 +46,15 @@ class Paper:
     place: str
     link: str
     cited: str
+    also: list[str] = field(default_factory=list)
 
     @property
     def mention(self) -> str:
         """What finds it in a text: "Zhou 2016", "Zhou et al. (2016)", "Zhou did that in
         2016"."""
-        names = re.escape(self.cited)
-        return rf"(?<![\w-]){names}(?: et al\.,?|,)? [^.;()\d]{{0,40}}?\(?{self.year}\b\)?"
+        names = "|".join(map(re.escape, (self.cited, *self.also)))
+        between = r"(?: et al\.,?|,)? [^.;()\d]{0,40}?"
+        return rf"(?<![\w-])(?:{names}){between}\(?{self.year}\b\)?"
 
 
 def _id(words: str) -> str:
@@ -117,7 +120,8 @@ class Linker:
         for paper in bibliography():
             title = f"{paper.authors} ({paper.year}). {paper.title}"
             link = partial(_link, "bibliography", paper.key, title)
-            text = re.sub(paper.mention, lambda found, to=link: keep(to(found[0])), text)
+            linked = lambda found, to=link: keep(to(found[0]))
+            text = re.sub(paper.mention, linked, text)
         pattern, forms = _forms()
 
         def term(found: re.Match) -> str:
