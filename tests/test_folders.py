@@ -141,6 +141,15 @@ def test_caltech101_has_the_published_counts(photos):
 
 
 @pytest.mark.photos
+def test_nine_tenths_of_the_published_list_learn(photos):
+    half, most = (load_data("caltech101", root=photos, size=32, split=split) for split in ("published", "nine_tenths"))
+    assert most.test.paths == half.test.paths
+    assert set(most.train.paths + most.valid.paths) == set(half.train.paths + half.valid.paths)
+    assert len(most.train) + len(most.valid) == 5784 and abs(len(most.train) - 0.9 * 5784) <= 1
+    assert (most.train.counts > 3 * most.valid.counts).all()
+
+
+@pytest.mark.photos
 def test_realms_and_tiny_imagenet(photos):
     realms = load_data("caltech101_realms", root=photos, size=32)
     assert realms.classes == ("air", "land", "water") and len(realms.train) > 1000

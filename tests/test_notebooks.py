@@ -32,7 +32,7 @@ def test_outputs_are_those_of_one_run_from_top_to_bottom(path):
 
 def test_metadata_is_clean(path):
     notebook, _ = read(path)
-    assert set(notebook.metadata) == {"kernelspec", "language_info"} and notebook.metadata.kernelspec.name == "python3"
+    assert set(notebook.metadata) == {"cnnviz", "kernelspec", "language_info"} and notebook.metadata.kernelspec.name == "python3"
     assert all(set(c.metadata) <= {"tags", "cnnviz", "jupyter"} for c in notebook.cells)
     assert all(c.metadata.get("jupyter", {"source_hidden": True}) == {"source_hidden": True} for c in notebook.cells)
     assert not re.search(r"/(home|root|work|tmp|Users)/\w", path.read_text()), "a path of the machine it ran on"

@@ -71,8 +71,9 @@ def test_the_courses_index_counts_claims_and_links_lessons(tmp_path):
         assert [word in line for word, line in zip(("✓ 2 of 2", "✗ 1 of 2", "damaged", "did not run to its end"), said, strict=True)] == [True] * 4
         assert "01_a <question>?" in said[0] and "seed = 3" in said[0] and index.select_one(".lessons a")["href"] == "01_a.html"
         page = BeautifulSoup((tmp_path / "01_a.html").read_text(), "html.parser")
-        assert [(a["class"], a["href"]) for a in page.select(".top a")] == [(["index-link"], "index.html"), (["next"], "02_b.html")]
-        assert page.select_one(".next").get_text() == "02_b <question>? →" and len(page.select(".links.end a")) == 2
+        assert [(a["class"], a["href"]) for a in page.select(".top a")] == [
+            (["index-link"], "index.html"), (["more"], "index.html#search"), (["more"], "glossary.html"), (["next"], "02_b.html")]
+        assert page.select_one(".next").get_text() == "02_b <question>? →" and len(page.select(".links.end a")) == 4
 
 
 def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path):

@@ -1,25 +1,28 @@
-"""The pages of a folder together: an index, and links from each to the next."""
+"""The indexes over a folder of pages: of the course, and of notebooks handed in."""
 
 import json
-import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.course.about import About, in_words
+from cnnviz_utils.course.badges import badges
 from cnnviz_utils.course.former import followed, write_former_pages
-from cnnviz_utils.course.pages import style, template
+from cnnviz_utils.course.links import link_pages
+from cnnviz_utils.course.pages import data, page
+from cnnviz_utils.course.search import sections
+from cnnviz_utils.course.terms import write_references
 
-LINKS = re.compile(
-    r'(<nav class="links(?: end)?" aria-label="[^"]*">).*?(</nav>)', re.DOTALL
-)
+MORE = {"Search": "index.html#search", "Glossary": "glossary.html"}
 
 
 @dataclass(frozen=True)
 class Entry:
     """One line of an index. page: the address of what was made, "" if nothing was.
 
-    tone: "good" or "bad", of the result.
+    tone: "good" or "bad", of the result. about: what the lesson says of itself.
+    facts: more about it, a few words each.
     """
 
     title: str
@@ -27,12 +30,15 @@ class Entry:
     result: str = ""
     tone: str = "good"
     line: str = ""
+    about: About = field(default_factory=About)
+    facts: tuple[str, ...] = ()
 
 
 def write_index(out: Path) -> Path:
-    """OUT/index.html over every lesson whose metrics lie in OUT: what it asks, how it
-    went, its page. The pages are linked with each other and the index; former names of
-    lessons lead on to them."""
+    """OUT/index.html over every lesson whose metrics lie in OUT: what it asks, what one
+    learns, how it went, its page, and a search over all of them; beside it the glossary
+    and the bibliography. The pages are linked with each other and the index; former
+    names of lessons lead on to them."""
     found, entries = [], []
     for path in sorted(out.glob("*.metrics.json")):
         name = path.name.removesuffix(".metrics.json")
@@ -53,59 +59,48 @@ def write_index(out: Path) -> Path:
         entries.append(Entry(name, "", result, "bad", line))
     first = found[0]["provenance"] if found else {}
     shown = ("cnnviz", "commit", "torch", "torchvision", "python", "processor")
-    path = _write(
-        out,
-        entries,
+    text = page(
+        "course.html.j2",
+        "course",
         title="cnnviz: the course",
         heading="How convolutional networks are trained, and what they see",
-        lead=f"{len(found)} lessons, each one question. "
-        "Every page stands alone and can be handed on.",
+        lead=_lead(found, entries),
+        badges=badges(),
+        entries=_addressed(entries),
+        sections=data(_sections(out, lessons)),
         foot=" · ".join(f"{name} {first[name]}" for name in shown if first.get(name)),
     )
-    link_pages(out, lessons)
+    write_whole(out / "index.html", text)
+    write_references(out, {e.page[:2]: quote(e.page) for e in lessons})
+    link_pages(out, lessons, "Index", MORE)
     write_former_pages(out)
-    return path
+    return out / "index.html"
 
 
 def write_folder_index(folder: Path, entries: list[Entry]) -> Path:
     """FOLDER/index.html over pages that were made of somebody's notebooks."""
     made = [entry for entry in entries if entry.page]
-    path = _write(
-        folder,
-        entries,
+    text = page(
+        "index.html.j2",
         title=folder.resolve().name or "Notebooks",
         heading=folder.resolve().name or "Notebooks",
         lead=f"{len(made)} of {len(entries)} notebooks became pages. "
         "They are shown as they were handed in, not run or checked.",
         foot="",
+        entries=_addressed(entries),
     )
+    write_whole(folder / "index.html", text)
     link_pages(folder, made)
-    return path
+    return folder / "index.html"
 
 
-def link_pages(folder: Path, entries: list[Entry]) -> None:
-    """Write into each page the way to the index, the page before and the page after."""
-    for at, entry in enumerate(entries):
-        path = folder / entry.page
-        up = "../" * entry.page.count("/")
-        before = entries[at - 1] if at else None
-        after = entries[at + 1] if at + 1 < len(entries) else None
-        links = template("links.html.j2").render(
-            index=f"{up}index.html",
-            previous=up + quote(before.page) if before else "",
-            previous_title=before.title if before else "",
-            next=up + quote(after.page) if after else "",
-            next_title=after.title if after else "",
-        )
-        text = path.read_text(encoding="utf-8")
-        # only ours match: no <nav> of a notebook gets onto a page
-
-        def with_links(found: re.Match[str], new: str = links) -> str:
-            return found[1] + new + found[2]
-
-        linked = LINKS.sub(with_links, text)
-        if linked != text:
-            write_whole(path, linked)
+def _lead(found: list[dict], entries: list[Entry]) -> str:
+    hours = sum(entry.about.hours for entry in entries)
+    time = f", about {hours:.0f} hours of your time" if hours else ""
+    return (
+        f"{len(found)} lessons, each one question{time}. "
+        "Every page stands alone and can be handed on."
+    )
 
 
 def _lesson(facts: dict) -> Entry:
@@ -113,6 +108,7 @@ def _lesson(facts: dict) -> Entry:
     held = sum(claim["holds"] for claim in claims)
     own = [f"{name} = {facts['parameters'][name]}" for name in facts["changed"]]
     good = held == len(claims)
+    about = About(**facts.get("about", {}))
     return Entry(
         facts["title"],
         f"{facts['lesson']}.html",
@@ -120,15 +116,42 @@ def _lesson(facts: dict) -> Entry:
         "good" if good else "bad",
         f" · {what['seconds']:.0f} s · profile {what['profile']}"
         f" · parameters: {', '.join(own) or 'its own'}",
+        about,
+        tuple(_facts(about)),
     )
 
 
-def _write(folder: Path, entries: list[Entry], **words: str) -> Path:
-    path = folder / "index.html"
-    addressed = [
+def _facts(about: About) -> list[str]:
+    said = []
+    if about.hours:
+        said.append(f"{in_words(about.hours)} of your time")
+    if about.needs:
+        said.append(f"after lesson{'s' * (len(about.needs) > 1)} {_list(about.needs)}")
+    if about.core:
+        numbers = _list([str(number) for number in about.core])
+        said.append(f"in a short course section{'s' * (len(about.core) > 1)} {numbers}")
+    return said
+
+
+def _list(words: list[str]) -> str:
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _sections(out: Path, lessons: list[Entry]) -> list[dict]:
+    return [
+        section
+        for entry in lessons
+        for section in sections(
+            (out / entry.page).read_text(encoding="utf-8"),
+            quote(entry.page),
+            entry.title,
+        )
+    ]
+
+
+def _addressed(entries: list[Entry]) -> list[dict]:
+    return [
         {**vars(entry), "page": quote(entry.page) if entry.page else ""}
         for entry in entries
     ]
-    page = template("index.html.j2").render(style=style(), entries=addressed, **words)
-    write_whole(path, page)
-    return path

@@ -4,7 +4,7 @@ gives to the parameters."""
 import ast
 import io
 import tokenize
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -18,6 +18,7 @@ from cnnviz_utils.base.settings import (
     read_mapping,
     refuse_unknown,
 )
+from cnnviz_utils.course.about import About, about
 from cnnviz_utils.course.former import moved
 
 
@@ -33,11 +34,12 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A lesson's file and its parameters by name."""
+    """A lesson's file, its parameters by name, and what it says of itself."""
 
     path: Path
     title: str
     parameters: dict[str, Parameter]
+    about: About = field(default_factory=About)
 
     @property
     def name(self) -> str:
@@ -69,7 +71,10 @@ def read_lesson(path: Path) -> Lesson:
         f"# {path.stem}",
     )
     return Lesson(
-        path, heading.removeprefix("# "), parse_parameters(cells[0].source, path.name)
+        path,
+        heading.removeprefix("# "),
+        parse_parameters(cells[0].source, path.name),
+        about(notebook.metadata, path.name),
     )
 
 

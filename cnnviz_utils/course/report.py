@@ -8,6 +8,7 @@ class names mean nothing there. A Content-Security-Policy forbids the rest.
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from markupsafe import Markup
@@ -15,9 +16,10 @@ from markupsafe import Markup
 from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.course.markdown import markdown
 from cnnviz_utils.course.outputs import note, output_html, shortened
-from cnnviz_utils.course.pages import style, template
+from cnnviz_utils.course.pages import page, template
 from cnnviz_utils.course.repair import Cell, Notebook, repaired
 from cnnviz_utils.course.sanitise import MATHS, anchor, text_of
+from cnnviz_utils.course.terms import Linker
 
 MOST_CODE = 100_000  # characters of one cell
 MOST_OUTPUTS = 1_000  # of one cell
@@ -27,6 +29,7 @@ FOLDED = {
     "check-definition": "How the answer is checked",
     "solution": "Solution",
     "hidden-check": "What only the grader checks",
+    "install": "Install the course (Colab)",
 }
 LEVELS = {"think": "to think about"}
 TITLE = re.compile(r"\s*(#[ \t]+[^\n]+)(?:\n|$)")
@@ -37,7 +40,8 @@ def render(notebook: object, facts: dict | None = None, title: str = "") -> str:
 
     notebook: as `repair.read_notebook` or nbformat gives it. facts: those of
     metrics.json, for the box at the top; without them the page says that the notebook
-    was not run here. title: by default the notebook's first heading.
+    was not run here, and has no links to the course's glossary and bibliography. title:
+    by default the notebook's first heading.
     """
     if not isinstance(notebook, Notebook):
         notebook = repaired(notebook)
@@ -46,9 +50,11 @@ def render(notebook: object, facts: dict | None = None, title: str = "") -> str:
     contents = Contents()
     top = contents.add(markdown(head)) if head else Markup("<h1>{}</h1>").format(title)
     contents.entries.clear()  # the title stands right above them
-    parts = [_part(cell, notebook.language, contents) for cell in cells]
-    return template("page.html.j2").render(
-        style=style(),
+    linked = Linker() if facts else Markup
+    parts = [_part(cell, notebook.language, contents, linked) for cell in cells]
+    return page(
+        "page.html.j2",
+        "page",
         title=title,
         top=top,
         contents=contents.entries,
@@ -122,9 +128,12 @@ def _title_and_rest(cells: list[Cell]) -> tuple[str, list[Cell]]:
     return found[1], [rest, *cells[1:]]
 
 
-def _part(cell: Cell, language: str, contents: Contents) -> Markup:
-    """One cell as a part of the page; checks and solutions are folded."""
-    whole = _unfolded(cell, language, contents)
+def _part(
+    cell: Cell, language: str, contents: Contents, linked: Callable[[Markup], Markup]
+) -> Markup:
+    """One cell as a part of the page; checks and solutions are folded. linked: adds the
+    course's links to a text."""
+    whole = _unfolded(cell, language, contents, linked)
     words = next((FOLDED[tag] for tag in cell.tags if tag in FOLDED), "")
     if not words or not whole:
         return whole
@@ -132,18 +141,18 @@ def _part(cell: Cell, language: str, contents: Contents) -> Markup:
     return Markup(fold).format(words, whole)
 
 
-def _unfolded(cell: Cell, language: str, contents: Contents) -> Markup:
+def _unfolded(
+    cell: Cell, language: str, contents: Contents, linked: Callable[[Markup], Markup]
+) -> Markup:
     if cell.kind == "markdown":
-        page = contents.add(markdown(cell.source, cell.attachments))
-        if not page.strip():
-            return Markup("")
-        return _section("text", _worth(cell) + page)
+        text = linked(contents.add(markdown(cell.source, cell.attachments)))
+        return _section("text", _worth(cell) + text) if text.strip() else Markup("")
     if cell.kind == "code":
-        kind = "code solution" if "solution" in cell.tags else "code"
         shown = [output_html(output) for output in cell.outputs[:MOST_OUTPUTS]]
         boxes = [Markup('<div class="output">{}</div>').format(s) for s in shown if s]
         if (more := len(cell.outputs) - MOST_OUTPUTS) > 0:
             boxes.append(note(f"{more:,} more outputs are left out."))
+        kind = "code solution" if "solution" in cell.tags else "code"
         return _section(kind, _source(cell.source, language) + Markup("").join(boxes))
     text, said = shortened(cell.source, MOST_CODE)
     if cell.kind != "raw":

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,7 @@ def run_lesson(
         metrics = {
             "lesson": lesson.name,
             "title": lesson.title,
+            "about": asdict(lesson.about),
             "parameters": parameters,
             "changed": sorted(changed),
             "provenance": facts,
@@ -260,10 +261,12 @@ def execute_in_place(
 
 
 def clean_metadata(notebook) -> None:
-    """Leave what a reader needs: the kernel's name, tags, what is folded, alt texts.
-    Times, paths and widget states go."""
+    """Leave what a reader needs: the kernel's name, what the lesson says of itself,
+    tags, what is folded, alt texts. Times, paths and widget states go."""
+    kept = {k: v for k, v in notebook.metadata.items() if k == "cnnviz"}
     notebook.metadata = nbformat.from_dict(
-        {
+        kept
+        | {
             "kernelspec": {
                 "display_name": "Python 3",
                 "language": "python",

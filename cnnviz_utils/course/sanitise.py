@@ -152,7 +152,7 @@ def left_out(page: str) -> list[str]:
 
 def anchor(name: str) -> str:
     """The id on the page for a heading, or for an id or #fragment in a notebook."""
-    name = re.sub(r"[^\w.-]+", "-", unquote(name).removeprefix(PREFIX)).strip("-")
+    name = re.sub(r"[^\w.]+", "-", unquote(name).removeprefix(PREFIX)).strip("-")
     return PREFIX + name[:100]
 
 
@@ -216,7 +216,12 @@ def _link(address: str) -> str | None:
     if re.match(r"https?://|mailto:", address, re.I):
         return address
     if PAGE.fullmatch(address):
-        return re.sub(r"\.ipynb\b", ".html", address)
+        page, _, place = address.partition("#")
+        # another notebook's page, which names its headings as this one does
+        if page.endswith(".ipynb"):
+            page = page.removesuffix(".ipynb") + ".html"
+            place = place and anchor(place)
+        return page + (place and f"#{place}")
     return None
 
 

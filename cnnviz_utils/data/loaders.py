@@ -32,7 +32,7 @@ PHOTO_SETTINGS = {
     "valid": Share,
     "test": Share,
     "broken": Broken,
-    "split": Literal["published", "stratified", "own"],
+    "split": Literal["published", "stratified", "nine_tenths", "own"],
 }
 
 

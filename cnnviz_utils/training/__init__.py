@@ -19,6 +19,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "predictions_csv",
             "top_k",
         ],
+        "features": ["answers", "logistic_head", "pooled_features"],
         "loop": ["History", "fit"],
         "lr_finder": ["LrCurve", "find_lr"],
         "optimiser": ["lr_factor", "make_optimiser", "parameter_groups"],

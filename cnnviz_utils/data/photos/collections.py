@@ -43,6 +43,8 @@ def caltech101(
     split: "published": the published lists train.txt and test.txt; half of the train
         list, drawn at random, becomes the validation set (2,892 and 2,892 images).
         "stratified": the same, with the half drawn class by class.
+        "nine_tenths": the published lists; a tenth of the train list, class by class,
+        becomes the validation set.
         "own": 60/20/20 of all images, class by class.
     """
     base = find(root, "caltech101")
@@ -63,9 +65,11 @@ def caltech101(
         return cut(
             "caltech101", data, stratified_split(data.labels, (0.6, 0.2, 0.2), seed)
         )
-    if split not in ("published", "stratified"):
+    shares = {"stratified": (0.5, 0.5), "nine_tenths": (0.9, 0.1)}
+    if split != "published" and split not in shares:
         raise ValueError(
-            f'caltech101 is split "published", "stratified" or "own", not {split!r}'
+            'caltech101 is split "published", "stratified", "nine_tenths" or "own", '
+            f"not {split!r}"
         )
     lists = {}
     for part in ("train", "test"):
@@ -89,7 +93,7 @@ def caltech101(
     else:
         train, valid = (
             learn[part]
-            for part in stratified_split(data.labels[learn], (0.5, 0.5), seed)
+            for part in stratified_split(data.labels[learn], shares[split], seed)
         )
     return cut("caltech101", data, (train, valid, at["test"]))
 
