@@ -20,6 +20,7 @@ STEP = 0.2  # seconds between two looks at what it uses
 PATIENCE = 10  # seconds from an interrupt to the end
 MOST_TEXT = 100_000  # characters of one cell's printed text that are kept
 LARGEST = 64_000_000  # bytes of one message; larger ones are not received
+LATE = 3  # seconds that the last output may come after the cell's end
 START = 180  # seconds
 
 
@@ -137,10 +138,15 @@ class Kernel:
         ran, started = Ran(), time.monotonic()
         end = min(started + limit, self.deadline)
         number = self.client.execute(code, silent=bool(keep), allow_stdin=False)
-        stopping = 0.0
+        stopping = replied = 0.0
         while True:
             message = self._next()
             now = time.monotonic()
+            if message is None:
+                replied = replied or (now if self._replied(number) else 0.0)
+                if replied and now > replied + LATE:
+                    ran.problem = ran.problem or "an output of more than 64 MB was lost"
+                    break
             if message is not None:
                 ran.printed += len(json.dumps(message["content"], default=str))
                 if message["parent_header"].get("msg_id") == number:
@@ -174,6 +180,13 @@ class Kernel:
             return None
         except Exception:  # not a message of the protocol: nobody's
             return None
+
+    def _replied(self, number: str) -> bool:
+        """Whether the kernel says that the cell has ended."""
+        with contextlib.suppress(Exception):
+            reply = self.client.get_shell_msg(timeout=0)
+            return reply["parent_header"].get("msg_id") == number
+        return False
 
     def _interrupt(self) -> None:
         message = self.client.session.msg("interrupt_request", {})
