@@ -35,6 +35,7 @@ app.command()(course.lab)
 app.command()(sweep.sweep)
 app.command()(explain.explain)
 app.command()(grading.student)
+app.command()(grading.grade)
 
 
 def main() -> None:

@@ -38,3 +38,58 @@ def student(
             typer.echo(f"{one.path}: {rubric_words(one.tasks)}")
     except UsageError as error:
         fail(error, 2)
+
+
+def grade(
+    submissions: Annotated[
+        Path, typer.Argument(help="A folder by student, or an LMS's .zip.")
+    ],
+    out: Annotated[Path, typer.Option(help="Where pages and grades go.")],
+    lesson: Annotated[
+        str, typer.Option(help="The lesson; by default what the notebooks say.")
+    ] = "",
+    source: Annotated[Path | None, SOURCE] = None,
+    comments: Annotated[
+        list[Path] | None,
+        typer.Option(help="Comments and points that a page has saved; repeatable."),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("-j", "--jobs", min=1, help="At a time.")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=1, help="That one notebook may take.")
+    ] = 900,
+    cell: Annotated[float, typer.Option(min=1, help="Seconds for one cell.")] = 300,
+    memory: Annotated[float, typer.Option(min=0.5, help="GB for one notebook.")] = 4,
+    output: Annotated[float, typer.Option(min=0.1, help="MB that one prints.")] = 20,
+    files: Annotated[float, typer.Option(min=0.1, help="MB of files.")] = 500,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Grade again what was graded before.")
+    ] = False,
+) -> None:
+    """Grade a folder of notebooks: each run anew, shut in; pages and grades.csv."""
+    import tempfile
+
+    from cnnviz_utils.grading.grade import Class
+    from cnnviz_utils.grading.sandbox import Limits
+    from cnnviz_utils.grading.session import grade_class, which_lesson
+
+    try:
+        with tempfile.TemporaryDirectory(prefix="cnnviz-unpacked-") as folder:
+            given = submissions
+            if submissions.suffix == ".zip":
+                from cnnviz_utils.grading.submissions import unpack
+
+                given = unpack(submissions, Path(folder))
+            group = Class(
+                which_lesson(given, lesson, source),
+                out,
+                Limits(seconds, cell, memory, output, files),
+                fresh=fresh,
+                secret=(given, *([source] if source else [])),
+            )
+            grade_class(group, given, comments or [], jobs, typer.echo)
+    except UsageError as error:
+        fail(error, 2)
+    except KeyboardInterrupt:
+        fail("interrupted; what was graded is kept, the next run goes on from it", 130)

@@ -15,9 +15,12 @@ import types
 
 from IPython import get_ipython
 
-ORDER: dict
+ORDER: dict = globals().get("ORDER", {})
 KEPT = "_cnnviz_kept"  # the module that keeps the answers noted
-COMPARED = "eq ne lt le gt ge sub rsub abs bool float int len contains round".split()
+COMPARED = ("eq", "ne", "lt", "le", "gt", "ge", "sub", "rsub", "abs", "bool", "float")
+COMPARED += ("int", "len", "contains", "round", "rtruediv", "truediv")
+BUILTINS = ("abs", "all", "any", "bool", "eval", "exec", "float", "int", "isinstance")
+BUILTINS += ("len", "max", "min", "range", "round", "set", "sorted", "sum", "type")
 PLAIN = (int, float, complex, str, bytes, bool, type(None), list, tuple, dict, set)
 missing = object()
 
@@ -55,9 +58,9 @@ def replaced(fresh: dict) -> list[str]:
     """The names of what the notebook has put its own in the place of. fresh: our own
     copy of the exercises' module."""
     import cnnviz_utils as cv
+    from cnnviz_utils.course import exercises as module
 
     found = []
-    module = sys.modules["cnnviz_utils.course.exercises"]
     for name in ("check", "check_hidden", "exercise", "judge", "publish", "_in_words"):
         theirs = getattr(getattr(module, name, None), "__code__", None)
         if theirs != fresh[name].__code__:
@@ -66,7 +69,7 @@ def replaced(fresh: dict) -> list[str]:
             found.append(f"cv.{name}")
     if get_ipython().user_ns.get("cv", cv) is not cv:
         found.append("cv")
-    for name in "abs all any bool eval exec float int isinstance len max min".split():
+    for name in BUILTINS:
         theirs = getattr(builtins, name)
         if getattr(theirs, "__module__", "") != "builtins":
             found.append(f"builtins.{name}")
@@ -111,12 +114,12 @@ def judge_one() -> dict:
     "replaced"}."""
     import cnnviz_utils as cv
 
-    ours = {"__name__": "exercises_of_the_grader"}
+    ours: dict = {"__name__": "exercises_of_the_grader"}
     exec(compile(ORDER["exercises"], "<grader>", "exec"), ours)
     judge = ours["judge"]
     key, expressions = ORDER["key"], ORDER["answers"]
     answers = kept().get(key) or [value_of(one) for one in expressions]
-    result = {"replaced": replaced(ours), "hidden": []}
+    result: dict = {"replaced": replaced(ours), "hidden": []}
     if any(value is missing for value in answers):
         said = f"There is no {' and no '.join(expressions)} in the notebook."
         return result | {"state": "unanswered", "message": said}

@@ -9,7 +9,7 @@ from cnnviz_utils.course import exercises
 from cnnviz_utils.grading.kernel import Kernel
 from cnnviz_utils.grading.tasks import Task
 
-MINUTE = 60.0  # that the checks of one exercise may take
+MOST = 60.0  # seconds that the checks of one exercise may take
 LONGEST = 1000  # characters of a message
 
 
@@ -47,7 +47,8 @@ def judge_task(kernel: Kernel, task: Task) -> dict:
         "exercises": text_of("exercises"),
         "mime": mime,
     }
-    ran = kernel.ask(code(order, "show(judge_one())"), mime, MINUTE)
+    limit = min(MOST, kernel.limits.cell)
+    ran = kernel.ask(code(order, "show(judge_one())"), mime, limit)
     if ran.problem:
         return _said("wrong", f"While it was checked {ran.problem}.", ran.ended)
     if not isinstance(ran.found, dict):

@@ -79,7 +79,7 @@ def readable() -> list[str]:
     """What every program needs: the system's libraries, Python's, ours, the data and
     the caches. The lessons, and whatever else lies in the checkout, are not in it."""
     wanted = [Path("/usr"), *(Path("/etc", name) for name in ETC.split())]
-    wanted += [p for p in map(Path, ("/bin", "/sbin", "/lib", "/lib64"))]
+    wanted += [Path(f"/{name}") for name in ("bin", "sbin", "lib", "lib64")]
     prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix}
     wanted += [Path(prefix) for prefix in prefixes]
     wanted += [Path(sys.executable).resolve().parent.parent]

@@ -13,7 +13,7 @@ import nbformat
 from markupsafe import Markup
 
 from cnnviz_utils import __version__
-from cnnviz_utils.base.files import write_whole, writable_folder
+from cnnviz_utils.base.files import writable_folder, write_whole
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.pages import template
@@ -85,6 +85,7 @@ def student_copy(notebook, lesson: Lesson, with_hidden: bool = False):
     """
     tasks = {task.key: task for task in read_tasks(notebook, lesson.name)}
     cells, told = [], False
+    cell: Any
     for cell, key, part in cells_of_tasks(notebook):
         if part in SECRET:
             continue

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cnnviz_utils.base.settings import UsageError
 
-# Moodle: "Full Name_12345_assignsubmission_file_" as a folder, or before the file's name
+# Moodle: "Full Name_12345_assignsubmission_file_", a folder or before a file's name
 MOODLE = re.compile(r"(?P<name>.+)_(?P<id>\d+)_assignsubmission_(?:file|onlinetext)_?")
 # Canvas: "lastfirst_LATE_12345_67890_file.ipynb"; a second try ends in "-1"
 CANVAS = re.compile(

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from cnnviz_utils.base.settings import UsageError
 
@@ -68,7 +69,7 @@ def check_calls(source: str) -> Iterator[tuple[str, ast.Call]]:
             yield str(key.value), node
 
 
-def cells_of_tasks(notebook) -> Iterator[tuple[object, str, str]]:
+def cells_of_tasks(notebook) -> Iterator[tuple[Any, str, str]]:
     """(cell, key of the exercise that it belongs to or "", its part or "") for every
     cell. The question's part is "exercise"; an exercise lasts until the next one, its
     cells are those with a tag of PARTS."""
