@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -15,6 +16,7 @@ import nbformat
 from cnnviz_utils import __version__
 from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.course import exercises
 from cnnviz_utils.course.lessons import read_lesson
 from cnnviz_utils.course.process import end_with_parent
 from cnnviz_utils.course.repair import Notebook, read_notebook, repaired
@@ -30,9 +32,17 @@ MEMORY = 3_000_000_000  # bytes of this process: outputs come here
 RESULT, EXECUTED, PAGE = "result.json", "executed.ipynb", "notebook.html"
 
 
+@cache
+def own_version() -> str:
+    """A name for the program that grades: its files, and those of the checks."""
+    here = [*Path(__file__).parent.glob("*.py"), Path(exercises.__file__)]
+    texts = [path.read_bytes() for path in sorted(here)]
+    return f"{__version__} {hashlib.sha256(b''.join(texts)).hexdigest()}"
+
+
 def key_of(content: bytes, lesson_source: str) -> str:
-    """What a result depends on: the file, the lesson, the package."""
-    words = f"{hashlib.sha256(content).hexdigest()} {lesson_source} {__version__}"
+    """What a result depends on: the file, the lesson, and how it is graded."""
+    words = f"{hashlib.sha256(content).hexdigest()} {lesson_source} {own_version()}"
     return hashlib.sha256(words.encode()).hexdigest()[:20]
 
 
@@ -139,7 +149,9 @@ def _order(order: dict) -> Order:
 
 def _without(said: str, path: Path) -> str:
     """A message that does not begin with the grader's path."""
-    return said.replace(str(path), path.name).removeprefix(f"{path.name} is not a notebook: ")
+    return said.replace(str(path), path.name).removeprefix(
+        f"{path.name} is not a notebook: "
+    )
 
 
 def _not_this_lesson(handed_out: Notebook, changed: list[dict]) -> str:
