@@ -21,6 +21,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         "base",
         "course",
         "data",
+        "grading",
         "models",
         "plot",
         "scores",

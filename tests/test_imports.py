@@ -15,6 +15,7 @@ BELOW = {
     "scores": {"base", "viz"},
     "plot": {"base"},
     "course": {"base"},
+    "grading": {"base", "course"},
     "sweep": {"base", "data", "models", "training", "course", "plot"},
 }
 

@@ -1,6 +1,6 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
 data and weights, `get` the one that downloads, `sweep` the one that replays a table,
-`explain` the one that looks at photos.
+`explain` the one that looks at photos, `grading` those for a class.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -12,7 +12,7 @@ import sys
 import typer
 
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.cli import course, data, explain, get, sweep
+from cnnviz_utils.cli import course, data, explain, get, grading, sweep
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -34,6 +34,8 @@ app.command()(course.copy)
 app.command()(course.lab)
 app.command()(sweep.sweep)
 app.command()(explain.explain)
+app.command()(grading.student)
+app.command()(grading.grade)
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ MANY_VALUES = {
     "--set": lambda word: "=" in word,
     "--seeds": str.isdecimal,
     "--rows": lambda word: True,
+    "--lessons": lambda word: True,
 }
 
 

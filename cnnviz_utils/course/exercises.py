@@ -12,6 +12,7 @@ each failed call, and never stops a notebook.
 
 import functools
 import html
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -94,7 +95,8 @@ def exercise(key: str, hints: Sequence[str] = ()) -> Callable[[Callable], Callab
 def check(key: str, *answers: object) -> None:
     """Say below the cell whether the answers to an exercise are right: not answered yet
     (an answer, or part of it, is `...`; or a function returns nothing), what is wrong
-    with a hint, or right. Never raises; the verdict is kept in the cell's output."""
+    with a hint, or right. Never raises, but for nbgrader; the verdict is kept in the
+    cell's output."""
     if key not in _exercises:
         said = f"Run the cell with `@cv.exercise({key!r}, ...)` first."
         publish(Verdict(key, UNANSWERED, said))
@@ -124,8 +126,14 @@ def check_hidden(key: str, *answers: object) -> Callable[[Callable], Callable]:
 
 
 def publish(verdict: Verdict) -> None:
-    """Show a verdict below the cell at once: a check need not be the last line."""
+    """Show a verdict below the cell at once: a check need not be the last line.
+
+    nbgrader counts a cell as right that raises nothing: only there a verdict that is
+    not "right" is raised, as an AssertionError.
+    """
     publish_display_data(verdict._repr_mimebundle_())
+    if os.environ.get("NBGRADER_EXECUTION") and verdict.state != RIGHT:
+        raise AssertionError(verdict.message or HEADS[verdict.state])
 
 
 def judge(function: Callable, answers: Sequence[object]) -> tuple[str, str]:

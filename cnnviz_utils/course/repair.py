@@ -46,7 +46,8 @@ class Cell:
     """One cell. kind: "code", "markdown", "raw", or whatever else the file says.
 
     attachments: pictures pasted into a text, (MIME type, base64) by name. ours: what
-    the cell's metadata say under "cnnviz".
+    the cell's metadata say under "cnnviz". count: the number in its brackets, None if
+    it was not run.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Cell:
     outputs: list[Output] = field(default_factory=list)
     attachments: dict[str, tuple[str, str]] = field(default_factory=dict)
     ours: dict[str, object] = field(default_factory=dict)
+    count: int | None = None
 
 
 @dataclass
@@ -152,6 +154,7 @@ def _cell(raw: dict) -> Cell:
         level = level if isinstance(level, int) and 0 < level < 7 else 1
         kind, source = "markdown", f"{'#' * level} {' '.join(source.split())}"
     tags = _list(_dict(raw.get("metadata")).get("tags"))
+    count = raw.get("execution_count", raw.get("prompt_number"))
     return Cell(
         kind,
         source.replace("\r\n", "\n"),
@@ -159,6 +162,7 @@ def _cell(raw: dict) -> Cell:
         list(_joined(_output(one) for one in _dicts(raw.get("outputs")))),
         dict(_attachments(_dict(raw.get("attachments")))),
         _dict(_dict(raw.get("metadata")).get("cnnviz")),
+        count if isinstance(count, int) else None,
     )
 
 

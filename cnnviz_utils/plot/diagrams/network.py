@@ -36,13 +36,16 @@ ROW = 138  # units that a row takes below its boxes
 
 
 def draw_network(
-    model: nn.Module, size: int = 64, stages: Sequence[str] | None = None
+    model: nn.Module,
+    size: int = 64,
+    stages: Sequence[str] | None = None,
+    channels: int = 3,
 ) -> Diagram:
     """The stages of a network in the order in which they run: what each is made of, how
     many weights it has, and the shape (channels × rows × columns) of what it gives.
     Blue learns, grey is frozen (`requires_grad` of its parameters decides).
 
-    model: takes images (N, 3, size, size). stages: names of layers; by default the
+    model: takes images (N, channels, size, size). stages: names of layers; by default the
     network's own `stages`, or its children.
 
     Raises: KeyError: no such layer. UsageError: none of the layers runs.
@@ -51,9 +54,10 @@ def draw_network(
     names = list(stages or own)
     children = dict(model.named_children())
     names = [name for name in names if stages or name in children] or list(children)
-    given = shapes(model, (3, size, size), names)
+    image = (channels, size, size)
+    given = shapes(model, image, names)
     if not stages:
-        given = worth_showing(model, given, size)
+        given = worth_showing(model, given, image)
     if not given:
         raise UsageError(f"no stage of this {type(model).__name__} runs on images")
     rows = [list(given)[i : i + MOST] for i in range(0, len(given), MOST)]
@@ -62,7 +66,7 @@ def draw_network(
     said = {name: _lines(name, get_layer(model, name), pitch - 10) for name in given}
     high = 30 + 14 * max(map(len, said.values()))
     sheet = Sheet(len(rows) * (high + ROW) + 30)
-    before = (3, size, size)
+    before: tuple[int, ...] = image
     for line, row in enumerate(rows):
         top = line * (high + ROW) + 8
         axis = top + high + 58
@@ -89,11 +93,11 @@ def draw_network(
 
 
 def worth_showing(
-    model: nn.Module, given: dict[str, tuple[int, ...]], size: int
+    model: nn.Module, given: dict[str, tuple[int, ...]], before: tuple[int, ...]
 ) -> dict[str, tuple[int, ...]]:
-    """The stages without those that have no weights and leave the shape as it is:
-    normalisation, dropout."""
-    kept, before = {}, (3, size, size)
+    """The stages without those that have no weights and leave the shape as it was
+    `before`: normalisation, dropout."""
+    kept = {}
     for name, shape in given.items():
         if weights_in(get_layer(model, name)) or shape != before:
             kept[name] = shape

@@ -1,0 +1,115 @@
+"""Submissions of a lesson that students might hand in: good, half done, empty, hostile. Made of the lesson's own
+solutions, so that they fit any lesson with exercises."""
+
+import json
+import random
+
+import nbformat
+
+from cnnviz_utils.course.lessons import read_lesson
+from cnnviz_utils.grading.student import student_copy
+from cnnviz_utils.grading.tasks import read_tasks
+
+HANGS = "while True:\n    pass"
+FLOODS = "while True:\n    print('flood ' * 1000)"
+KILLS = "import os\nos._exit(9)"
+FORKS = "import os\nwhile True:\n    os.fork()"
+DELETES = """import pathlib
+import shutil
+import cnnviz_utils
+removed = []
+for place in (pathlib.Path(cnnviz_utils.__file__).parent, pathlib.Path.home(), pathlib.Path.cwd(), TARGETS):
+    shutil.rmtree(place, ignore_errors=True)
+print(removed)"""
+CALLS = """import socket
+import urllib.request
+try:
+    socket.create_connection(("1.1.1.1", 53), 3)
+    print("the network is there")
+except OSError as error:
+    print("no network:", error)"""
+TAMPERS = """import sys
+import cnnviz_utils as cv
+def always(key, *answers):
+    from cnnviz_utils.course.exercises import Verdict
+    sys.modules["cnnviz_utils.course.exercises"].publish(Verdict(key, "right"))
+for module in (cv, cv.course, sys.modules["cnnviz_utils.course.exercises"]):
+    module.check = always
+sys.modules["cnnviz_utils.course.exercises"].judge = lambda function, answers: ("right", "")"""
+READS = """import os
+import pathlib
+import subprocess
+found = []
+for top in (SECRETS, "/proc", os.path.expanduser("~"), "/tmp"):
+    for folder, _, files in os.walk(top):
+        for name in files[:2000]:
+            try:
+                if "MARKER-OF-A-HIDDEN-CHECK" in pathlib.Path(folder, name).read_text()[:400_000]:
+                    found.append(os.path.join(folder, name))
+            except (OSError, ValueError):
+                pass
+print("found hidden checks:", found)"""
+
+
+class MadeUp:
+    """A lesson's submissions, by name. target: a folder that the one that deletes goes for; secret: one that the one
+    that reads searches."""
+
+    def __init__(self, path, target, secret):
+        self.lesson, self.original = read_lesson(path), nbformat.read(path, as_version=4)
+        self.tasks, self.target, self.secret = read_tasks(self.original, path.stem), target, secret
+
+    def copy(self, answered=None, prepended=""):
+        """A student copy in which the exercises at these positions (None: all) are answered as in the solution."""
+        made = student_copy(self.original, self.lesson)
+        wanted = [task for at, task in enumerate(self.tasks) if answered is None or at in answered]
+        for task in wanted:
+            cells = [c for c in made.cells if c.metadata.get("cnnviz", {}).get("exercise") == task.key
+                     and c.metadata["cnnviz"].get("part") == "answer"]
+            for cell in cells[:-1]:
+                cell.source = ""
+            cells[-1].source = "\n\n".join(task.solutions)
+        if prepended:
+            first = next(at for at, c in enumerate(made.cells) if c.metadata.get("cnnviz", {}).get("part") == "exercise")
+            made.cells.insert(first, nbformat.v4.new_code_cell(prepended))
+        return made
+
+    def all(self):
+        """Name -> notebook, or bytes that are no notebook."""
+        last = len(self.tasks) - 1
+        disorder = self.copy()
+        random.Random(0).shuffle(order := list(range(1, 1 + sum(c.cell_type == "code" for c in disorder.cells))))
+        for cell, count in zip([c for c in disorder.cells if c.cell_type == "code"], order, strict=True):
+            cell.execution_count = count
+        targets, secrets = repr(str(self.target)), repr(str(self.secret))
+        spread = self.copy(answered=range(last))
+        spread.cells = [c for c in spread.cells if c.metadata.get("cnnviz", {}).get("part") != "check"]
+        return {
+            "Good Ada": self.copy(), "Half Ben": self.copy(answered=range(len(self.tasks) // 2)), "Empty Cleo": self.copy(answered=()),
+            "Disorder Dan": disorder, "Copy Eve": self.copy(), "Without-checks Fay": spread,
+            "Hangs Gus": self.copy(prepended=HANGS), "Floods Hal": self.copy(prepended=FLOODS), "Kills Ida": self.copy(prepended=KILLS),
+            "Forks Jan": self.copy(prepended=FORKS), "Deletes Kim": self.copy(prepended=DELETES.replace("TARGETS", targets)),
+            "Calls Leo": self.copy(prepended=CALLS), "Nothing Max": b"%PDF-1.4 not a notebook", "Tampers Ned": self.copy(answered=(), prepended=TAMPERS),
+            "Reads Olga": self.copy(answered=(), prepended=READS.replace("SECRETS", secrets)),
+        }
+
+    def write(self, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, notebook in self.all().items():
+            content = notebook if isinstance(notebook, bytes) else nbformat.writes(notebook).encode()
+            (folder / f"{name}.ipynb").write_bytes(content)
+
+    def expected(self):
+        """Name -> points without those of open answers."""
+        checked = [(at, task.points) for at, task in enumerate(self.tasks) if not task.written]
+        everything = sum(points for _, points in checked)
+        half = sum(points for at, points in checked if at < len(self.tasks) // 2)
+        some = sum(points for at, points in checked if at < len(self.tasks) - 1)
+        none = dict.fromkeys(("Empty Cleo", "Nothing Max", "Tampers Ned", "Reads Olga"), 0)
+        return dict.fromkeys(self.all(), everything) | {"Half Ben": half, "Without-checks Fay": some} | none
+
+
+def results(out):
+    """Name -> result, of a folder that was graded."""
+    found = [json.loads(path.read_text()) for path in sorted(out.glob("students/*/result.json"))]
+    return {one["name"]: one for one in found}
