@@ -63,7 +63,10 @@ def main(say: Connection, order: dict) -> None:
     # signal
     if hasattr(os, "setsid"):
         os.setsid()
+        # one that waits from the time of our imports is thrown away
+        usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, usual)
     quiet = os.open(os.devnull, os.O_RDWR)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)

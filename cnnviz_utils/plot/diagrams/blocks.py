@@ -96,15 +96,15 @@ def _inception(block: nn.Module, shape: tuple[int, ...], found: Shapes) -> Diagr
     sheet = Sheet(pitch * 4 + 24)
     rows = [62.0 + pitch * i for i in range(4)]
     centre = (rows[0] + rows[-1]) / 2
-    _flow(sheet, 8, 100, centre, shape, head=False)
-    sheet.arrow((100, rows[0]), (100, rows[-1]), head=False)
+    _flow(sheet, 4, 106, centre, shape, head=False)
+    sheet.arrow((106, rows[0]), (106, rows[-1]), head=False)
     for name, y in zip(ways, rows, strict=True):
         parts = dict(block.get_submodule(name).named_children())
         steps = {f"{name}.{part}": step for part, step in parts.items()}
         if any(isinstance(part, nn.Conv2d) for part in parts.values()):
             steps = {name: block.get_submodule(name)}
         places = [390.0] if len(steps) == 1 else [190.0, 440.0]
-        sheet.arrow((100, y), (places[0] - 62, y))
+        sheet.arrow((106, y), (places[0] - 62, y))
         ends = [place - 62 for place in places[1:]] + [640.0]
         for place, end, (layer, step) in zip(places, ends, steps.items(), strict=True):
             sheet.step(place, y, 124, layers_of(step), state_of(step))

@@ -60,7 +60,7 @@ def draw_network(
         given = worth_showing(model, given, image)
     if not given:
         raise UsageError(f"no stage of this {type(model).__name__} runs on images")
-    rows = [list(given)[i : i + MOST] for i in range(0, len(given), MOST)]
+    rows = balanced(list(given))
     pitch = min(150, WIDTH / (max(map(len, rows)) + 1))
     left = (WIDTH - pitch * (len(rows[0]) + 1)) / 2
     said = {name: _lines(name, get_layer(model, name), pitch - 10) for name in given}
@@ -90,6 +90,12 @@ def draw_network(
     return sheet.done(
         f"The stages of a {type(model).__name__} for images of {size} px: {listed}"
     )
+
+
+def balanced(names: list[str]) -> list[list[str]]:
+    """As few rows of at most MOST names as will do, of about the same length."""
+    most = -(-len(names) // -(-len(names) // MOST))
+    return [names[i : i + most] for i in range(0, len(names), most)]
 
 
 def worth_showing(
