@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnviz_utils.viz.gradients import input_gradient
+from cnnviz_utils.viz.later import deferring
 from cnnviz_utils.viz.layers import (
     Layer,
     Targets,
@@ -86,6 +87,7 @@ def _class_weights(model: nn.Module, maps: Tensor, logits: Tensor) -> Tensor | N
     return None
 
 
+@deferring()
 def grad_cam(
     model: nn.Module,
     images: Tensor,
@@ -114,6 +116,7 @@ def grad_cam(
     return _rectify((weights * seen.activations).sum(1), relu)
 
 
+@deferring()
 def grad_cam_plus_plus(
     model: nn.Module,
     images: Tensor,
@@ -147,6 +150,7 @@ def grad_cam_plus_plus(
     return _rectify((weights * seen.activations).sum(1), relu)
 
 
+@deferring()
 def layer_cam(
     model: nn.Module,
     images: Tensor,
@@ -171,6 +175,7 @@ def layer_cam(
     return _rectify((seen.gradients.clamp(min=0) * seen.activations).sum(1), relu)
 
 
+@deferring()
 def guided_grad_cam(
     model: nn.Module,
     images: Tensor,
