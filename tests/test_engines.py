@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 import warnings
 
@@ -86,8 +87,11 @@ def ray_cluster(monkeypatch):
     """(Ray's cluster, its two computing nodes)."""
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")
-    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_memory_monitor_refresh_ms", "0")  # what else runs here is none of Ray's business
+    ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
+
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no machine of the cluster has this file
 
     memory = {"object_store_memory": 100_000_000, "include_dashboard": False}
     with warnings.catch_warnings():

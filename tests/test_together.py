@@ -99,7 +99,7 @@ def distance(a, b) -> float:
 def test_two_processes_give_one_process_s_weights_with_the_doubled_batch(two, name):
     weights, rows, told = case(two, name)
     expected, expected_rows = alone(name)
-    assert distance(weights, net(CASES[name][0]).state_dict()) > 0.01  # something was learned
+    assert distance(weights, net(CASES[name][0]).state_dict()) > 3e-3  # something was learned
     assert distance(weights, expected) < 2e-5
     for row, other in zip(rows, expected_rows, strict=True):
         assert row["train_accuracy"] == pytest.approx(other["train_accuracy"], abs=0.02)

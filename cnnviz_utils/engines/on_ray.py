@@ -13,6 +13,7 @@ import torch
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.engines.engine import Answer, Function, Say, Share, silent
+from cnnviz_utils.engines.listener import Listener
 
 # what names places is the same for every process of one piece of work
 TOLD = ("CNNVIZ_DATA", "CNNVIZ_CACHE", "CUBLAS_WORKSPACE_CONFIG")
@@ -102,7 +103,7 @@ class OnRay:
         try:
             while numbers:
                 done, _ = ray.wait(list(numbers), timeout=PAUSE)
-                for number, text in ray.get(listener.take.remote()):
+                for number, text in self._said(listener):
                     say(number, text)
                 for task in done:
                     yield self._answer(numbers.pop(task), task)
@@ -125,13 +126,21 @@ class OnRay:
                 f"({WORDS.get(kind, kind)})",
             )
 
+    def _said(self, listener: Any) -> list[tuple[int, str]]:
+        """What was said since the last time. Words may be lost, results not: if the
+        process that keeps them died, it begins anew."""
+        try:
+            return self.ray.get(listener.take.remote())
+        except self.ray.exceptions.RayError:
+            return []
+
     def _listener(self) -> Any:
         """Keeps what the items say until it is asked; it lives on this machine, so that
         no other's death takes it."""
         here = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
             self.ray.get_runtime_context().get_node_id(), soft=True
         )
-        options = {"num_cpus": 0, "scheduling_strategy": here}
+        options = {"num_cpus": 0, "scheduling_strategy": here, "max_restarts": -1}
         return self.ray.remote(Listener).options(**options).remote()
 
     def close(self) -> None:
@@ -148,20 +157,6 @@ WORDS = {
     "LocalRayletDiedError": "its machine was lost",
     "TaskUnschedulableError": "no machine that is left can run it",
 }
-
-
-class Listener:
-    """What the items say, until somebody takes it."""
-
-    def __init__(self) -> None:
-        self.said: list[tuple[int, str]] = []
-
-    def hear(self, number: int, text: str) -> None:
-        self.said.append((number, text))
-
-    def take(self) -> list[tuple[int, str]]:
-        taken, self.said = self.said, []
-        return taken
 
 
 def _do(

@@ -71,7 +71,7 @@ def fast_copy(
         fast = copies[ways[0]]
         if len(copies) > 1:
             times = shortest_seconds(
-                {str(w): lambda net=net: net(images) for w, net in copies.items()}
+                {str(way): partial(net, images) for way, net in copies.items()}
             )
             fast = copies[min(ways, key=lambda way: times[str(way)])]
         error = _difference(fast(images), expected)
