@@ -18,6 +18,7 @@ from cnnviz_utils.engines.listener import Listener
 # what names places is the same for every process of one piece of work
 TOLD = ("CNNVIZ_DATA", "CNNVIZ_CACHE", "CUBLAS_WORKSPACE_CONFIG")
 PAUSE = 0.5  # seconds between two looks at what the items say
+HEARD = 5.0  # seconds that an item waits at most until its last word has arrived
 
 
 class OnRay:
@@ -168,9 +169,19 @@ def _do(
     told: dict[str, str],
 ) -> Any:
     """Runs in a process of Ray's."""
+    import ray
+
     os.environ.update(told)
     torch.set_num_threads(threads)
-    return function(item, lambda text: listener.hear.remote(number, text))
+    said: list[Any] = []
+
+    def say(text: str) -> None:
+        said[:] = [listener.hear.remote(number, text)]
+
+    value = function(item, say)
+    if said:  # words before deeds: the answer does not overtake them
+        ray.wait(said, timeout=HEARD)
+    return value
 
 
 def _ray() -> Any:

@@ -5,7 +5,7 @@ return raw numbers at the layer's own resolution: compare those. `normalise_maps
 `upsample_maps` are for display and for scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from cnnviz_utils.viz.gradients import input_gradient
 from cnnviz_utils.viz.later import deferring
 from cnnviz_utils.viz.layers import (
     Layer,
+    LayerGradients,
     Targets,
     layer_gradients,
     layer_maps,
@@ -112,6 +113,10 @@ def grad_cam(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
+    return _grad_cam_of(seen, relu)
+
+
+def _grad_cam_of(seen: LayerGradients, relu: bool = True) -> Tensor:
     weights = seen.gradients.mean((2, 3), keepdim=True)
     return _rectify((weights * seen.activations).sum(1), relu)
 
@@ -142,6 +147,10 @@ def grad_cam_plus_plus(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
+    return _grad_cam_plus_plus_of(seen, relu)
+
+
+def _grad_cam_plus_plus_of(seen: LayerGradients, relu: bool = True) -> Tensor:
     g, total = seen.gradients, seen.activations.sum((2, 3), keepdim=True)
     # numerator and denominator divided by g^2, which underflows in early layers
     below = 2 + g * total
@@ -172,7 +181,19 @@ def layer_cam(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
+    return _layer_cam_of(seen, relu)
+
+
+def _layer_cam_of(seen: LayerGradients, relu: bool = True) -> Tensor:
     return _rectify((seen.gradients.clamp(min=0) * seen.activations).sum(1), relu)
+
+
+# the maps of a layer whose gradients are there already, by the method's name
+OF_GRADIENTS: dict[str, Callable[[LayerGradients], Tensor]] = {
+    "grad_cam": _grad_cam_of,
+    "grad_cam_plus_plus": _grad_cam_plus_plus_of,
+    "layer_cam": _layer_cam_of,
+}
 
 
 @deferring()
@@ -192,9 +213,7 @@ def guided_grad_cam(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
-    coarse = _rectify(
-        (seen.gradients.mean((2, 3), keepdim=True) * seen.activations).sum(1), True
-    )
+    coarse = _grad_cam_of(seen)
     fine = input_gradient(model, images, seen.targets, rule="guided")
     return upsample_maps(coarse, images.shape[-2:])[:, None] * fine
 
