@@ -17,7 +17,8 @@ from cnnviz_utils.models.architectures import (
 from cnnviz_utils.models.build import build_model, count_parameters
 from cnnviz_utils.models.costs import layer_costs
 from cnnviz_utils.training.config import TrainConfig
-from cnnviz_utils.training.loop import fit, loss_of
+from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.step import loss_of
 
 NAMES = ("small_vgg", "small_googlenet", "small_mobilenet")
 

@@ -37,11 +37,12 @@ def predict(
     device = pick_device(device)
     model.to(device)
     with evaluating(model):
+        # moved once at the end: moving each batch would wait for it
         logits = [
-            model(images).float().cpu()
+            model(images).float()
             for images, _ in batches(data, batch_size, device=device)
         ]
-    return torch.cat(logits), data.labels
+    return torch.cat(logits).cpu(), data.labels
 
 
 @torch.no_grad()
