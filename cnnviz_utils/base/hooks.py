@@ -58,6 +58,43 @@ def tensors_in(output: object) -> dict[object, Tensor]:
     return {key: value for key, value in items if isinstance(value, Tensor)}
 
 
+def logits_of(output: object) -> Tensor:
+    """The logits (N, classes) in what a network gave: the tensor itself, what is called
+    "logits" in a dict or a named tuple, or the one tensor of that shape in a tuple.
+
+    Raises: ValueError: there are none, or it can't be told which they are.
+    """
+    if isinstance(output, Tensor):
+        if output.ndim == 2:
+            return output
+        found = str(tuple(output.shape))
+    else:
+        named = (
+            output.get("logits")
+            if isinstance(output, Mapping)
+            else getattr(output, "logits", None)
+        )
+        candidates = [t for t in tensors_in(output).values() if t.ndim == 2]
+        if isinstance(named, Tensor) and named.ndim == 2:
+            return named
+        if len(candidates) == 1:
+            return candidates[0]
+        shapes = [str(tuple(t.shape)) for t in tensors_in(output).values()]
+        found = f"a {type(output).__name__} of {', '.join(shapes) or 'no tensors'}"
+    raise ValueError(
+        f"the network must give logits (N, classes), but it gives {found}: "
+        "wrap it in a module whose forward gives one number a class "
+        "(of a map of classes, the mean over the places that are asked about)"
+    )
+
+
+def in_its_type(model: nn.Module, images: Tensor) -> Tensor:
+    """Images in the floating type that the network computes in, that of its first
+    weights: a network made `.half()` takes no float32."""
+    weights = next((p for p in model.parameters() if p.is_floating_point()), None)
+    return images if weights is None else images.to(weights.dtype)
+
+
 def one_tensor(output: object, layer: str) -> tuple[object, Tensor]:
     """The one tensor of a layer's output and its place in it.
 

@@ -4,7 +4,7 @@ network's answer."""
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import evaluating
+from cnnviz_utils.base.hooks import evaluating, in_its_type, logits_of
 from cnnviz_utils.base.pictures import blur
 from cnnviz_utils.scores.maps import check_maps
 from cnnviz_utils.scores.sanity import spearman
@@ -65,10 +65,14 @@ def _area(
             changed = place < round(step / steps * order.shape[1])
             mixed = torch.where(changed, end, start)
             probabilities.append(
-                model(mixed).float().softmax(1).gather(1, targets[:, None])[:, 0]
+                _logits(model, mixed).softmax(1).gather(1, targets[:, None])[:, 0]
             )
     area = torch.trapezoid(torch.stack(probabilities, 1), dx=1 / steps, dim=1)
     return area.masked_fill(~heatmaps.flatten(1).isfinite().all(1), torch.nan)
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    return logits_of(model(in_its_type(model, images))).float()
 
 
 def pick_for_collages(
@@ -158,8 +162,8 @@ def part_drops(
     """
     n, parts = without.shape[:2]
     with torch.no_grad(), evaluating(model):
-        full = model(images).float().gather(1, targets[:, None])
-        reduced = model(without.flatten(0, 1)).float().view(n, parts, -1)
+        full = _logits(model, images).gather(1, targets[:, None])
+        reduced = _logits(model, without.flatten(0, 1)).view(n, parts, -1)
     return (
         full - reduced.gather(2, targets[:, None, None].expand(-1, parts, 1))[:, :, 0]
     )

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.hooks import capture, evaluating
+from cnnviz_utils.base.hooks import capture, evaluating, in_its_type, logits_of
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet, Labelled
@@ -33,15 +33,20 @@ def predict(
     device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in
-    evaluation mode."""
+    evaluation mode. A network may give its logits in a dict or a tuple (`logits_of`).
+    """
     device = pick_device(device)
     model.to(device)
     with evaluating(model):
         logits = [
-            model(images).float().cpu()
+            _logits(model, images).cpu()
             for images, _ in batches(data, batch_size, device=device)
         ]
     return torch.cat(logits), data.labels
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    return logits_of(model(in_its_type(model, images))).float()
 
 
 @torch.no_grad()
@@ -74,12 +79,10 @@ def predict_tta(
     model.to(device)
     with evaluating(model):
         for images, _ in batches(data, batch_size, device=device):
-            answers = [model(view(images)).float().softmax(1) for view in views]
+            ask = lambda images: _logits(model, images).softmax(1)
+            answers = [ask(view(images)) for view in views]
             found.append(
-                (
-                    (1 - share) * model(images).float().softmax(1)
-                    + share * torch.stack(answers).mean(0)
-                ).cpu()
+                ((1 - share) * ask(images) + share * torch.stack(answers).mean(0)).cpu()
             )
     return torch.cat(found).clamp(min=1e-30).log(), data.labels
 
@@ -190,7 +193,7 @@ def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
 def embeddings(
     model: nn.Module,
     data: ImageSet,
-    layer: str,
+    layer: str | nn.Module,
     batch_size: int = 256,
     device: str | torch.device = "auto",
 ) -> Tensor:
@@ -201,7 +204,7 @@ def embeddings(
     found = []
     with evaluating(model), capture(model, [layer]) as maps:
         for images, _ in batches(data, batch_size, device=device):
-            model(images)
+            model(in_its_type(model, images))
             response = maps[layer].float()
             found.append(
                 (

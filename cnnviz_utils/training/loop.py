@@ -20,6 +20,12 @@ from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.beginning import kept_beginning
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import predict
+from cnnviz_utils.training.losses import (
+    check_outputs,
+    heads_of,
+    loss_of,
+    refuse_overflow,
+)
 from cnnviz_utils.training.optimiser import lr_factor, make_optimiser, steps_per_epoch
 
 if TYPE_CHECKING:
@@ -57,34 +63,6 @@ def autocast(device: torch.device, amp: str) -> torch.autocast:
     return torch.autocast(device.type, dtype=dtype, enabled=amp != "off")
 
 
-def loss_of(
-    output: Tensor | tuple[Tensor, ...],
-    labels: Tensor,
-    config: TrainConfig,
-    weights: Tensor | None,
-) -> Tensor:
-    """The cross-entropy of the logits (n, classes). GoogLeNet gives three outputs in
-    training: the two auxiliary ones have weight 0.3 (Szegedy 2015)."""
-    loss = lambda logits: F.cross_entropy(
-        logits, labels, weight=weights, label_smoothing=config.label_smoothing
-    )
-    if isinstance(output, tuple):
-        return loss(output[0]) + 0.3 * sum(
-            loss(extra) for extra in output[1:] if extra is not None
-        )
-    return loss(output)
-
-
-def check_outputs(logits: Tensor, images: int, classes: int) -> None:
-    """Raises UsageError unless there is a logit for every image and class."""
-    if logits.ndim != 2 or len(logits) != images or logits.shape[1] < classes:
-        raise UsageError(
-            f"{images} images of {classes} classes need logits of shape ({images}, "
-            f"{classes}), this network gives {tuple(logits.shape)}: build it with "
-            f"{classes} classes"
-        )
-
-
 def classes_in(*sets: ImageSet) -> int:
     """How many outputs a network needs for every label of these sets."""
     return 1 + max(int(data.labels.max()) for data in sets)
@@ -92,7 +70,7 @@ def classes_in(*sets: ImageSet) -> int:
 
 def check_training(model: nn.Module, train: ImageSet, valid: ImageSet) -> None:
     """Raises UsageError for what could only fail later: a set without images, images of
-    two sizes, weights that are no numbers."""
+    two sizes, weights that are no numbers or in half precision."""
     for name, data in {"train": train, "valid": valid}.items():
         if not len(data):
             raise UsageError(f"the {name} set has no images")
@@ -102,6 +80,12 @@ def check_training(model: nn.Module, train: ImageSet, valid: ImageSet) -> None:
             f"valid {tuple(valid.images.shape[1:])}: load both at one size"
         )
     for name, value in model.named_parameters():
+        if value.is_floating_point() and value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"the weights {name} are {kind}, and training is in float32: call "
+                "model.float(), and say amp= for half precision"
+            )
         if not value.isfinite().all():
             raise UsageError(
                 f"the weights {name} are not finite before training: "
@@ -145,9 +129,9 @@ class Stepper:
         logits (n, classes) before the step, both detached."""
         with autocast(self.device, self.config.amp):
             output = (self.rest or self.model)(images)
-            logits = output[0] if isinstance(output, tuple) else output
+            logits, auxiliary = heads_of(output)
             check_outputs(logits, len(images), self.classes)
-            loss = loss_of(output, labels, self.config, self.weights)
+            loss = loss_of(logits, auxiliary, labels, self.config, self.weights)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         if self.config.clip is not None:
@@ -277,13 +261,3 @@ def fit(
     if best is not None:
         model.load_state_dict(best)
     return history
-
-
-def refuse_overflow(values: Tensor, what: str, where: str) -> None:
-    """Raises FloatingPointError, with what can be done about it, unless all values are
-    finite."""
-    if not values.isfinite().all():
-        raise FloatingPointError(
-            f"{what} became NaN or infinite in {where}: "
-            "a smaller learning rate or gradient clipping may help"
-        )

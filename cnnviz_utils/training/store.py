@@ -19,7 +19,7 @@ from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.data import augment
 from cnnviz_utils.data.loaders import batches, class_weights
 from cnnviz_utils.data.sets import ImageSet, Rows
-from cnnviz_utils.training import adversary, beginning, loop, optimiser
+from cnnviz_utils.training import adversary, beginning, loop, losses, optimiser
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import predict
@@ -28,7 +28,7 @@ from cnnviz_utils.training.loop import History, fit
 
 # other code gives other weights
 TRAINING_CODE = (
-    *(loop, optimiser, beginning, adversary, augment, pictures),
+    *(loop, losses, optimiser, beginning, adversary, augment, pictures),
     *(batches, class_weights),
     *(predict, ImageSet, Rows),  # the best epoch is chosen by what is predicted
 )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import capture, evaluating
+from cnnviz_utils.base.hooks import capture, evaluating, in_its_type
 from cnnviz_utils.base.pictures import blur, total_variation
 from cnnviz_utils.viz.layers import Layer, Targets, answer, find_layer, picked
 from cnnviz_utils.viz.layouts import read_maps
@@ -32,6 +32,7 @@ from cnnviz_utils.viz.transforms import moved
 
 # images (N, 3, H, W) in [0, 1] -> one number for each image (N,), to be made large
 Objective = Callable[[Tensor], Tensor]
+HALF = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ def class_score(
 
     def score(images: Tensor) -> Tensor:
         with evaluating(model):
-            logits, chosen = answer(model, images, targets)
+            logits, chosen = answer(model, in_its_type(model, images), targets)
+        # in float32: of log-probabilities near 0, float16 loses all
+        logits = logits.float() if logits.dtype in HALF else logits
         return picked(logits.log_softmax(1) if softmax else logits, chosen)
 
     return score
@@ -109,6 +112,7 @@ def neuron_score(
 def _channel(
     model: nn.Module, images: Tensor, layer: Layer, channels: int | Sequence[int]
 ) -> Tensor:
+    images = in_its_type(model, images)
     name = find_layer(model, layer, images)
     with evaluating(model), capture(model, [name]) as outputs:
         model(images)
@@ -148,7 +152,8 @@ def class_images(
 ) -> Tensor:  # fmt: skip
     """One image for each seed, of one class or of one class each: (len(seeds), 3, size,
     size) in [0, 1], on the network's device."""
-    device = next(model.parameters()).device
+    weights = next(model.parameters(), None)
+    device = None if weights is None else weights.device
     return ascend(class_score(model, targets), size, seeds, recipe, start, device)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnnviz_utils.base.hooks import logits_of
 from cnnviz_utils.viz.gradients import input_gradient
 from cnnviz_utils.viz.layers import (
     Layer,
@@ -20,7 +21,7 @@ from cnnviz_utils.viz.layers import (
     looking,
 )
 from cnnviz_utils.viz.layouts import Size
-from cnnviz_utils.viz.targets import choose_targets, class_names, logits_of
+from cnnviz_utils.viz.targets import choose_targets, class_names
 
 
 def cam(

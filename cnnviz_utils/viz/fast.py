@@ -44,7 +44,8 @@ def fast_copy(
     """
     with looking(model):
         fast = _without_hooks(model).eval().requires_grad_(False)
-        expected = fast(check_images(images))
+        images = check_images(images, model)
+        expected = fast(images)
         if fold:
             for convolution, norm in _pairs(fast, images):
                 _fold(fast, convolution, norm)

@@ -151,7 +151,7 @@ def input_gradient(
     (deconvnet; their pictures: `channel_gradient`).
     """
     with looking(model):
-        pixels = check_images(images).detach().requires_grad_()
+        pixels = check_images(images, model).detach().requires_grad_()
         with torch.enable_grad(), ReLUsObey(rule, pixels, until=model) as mode:
             # a copy: the first layer may work in place
             logits, chosen = answer(model, pixels.clone(), targets)
@@ -179,7 +179,7 @@ def channel_gradient(
     the activation's value.
     """
     with looking(model):
-        pixels = check_images(images).detach().requires_grad_()
+        pixels = check_images(images, model).detach().requires_grad_()
         name = find_layer(model, layer, images)
         with (
             torch.enable_grad(),

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import capture, get_layer, one_tensor, with_tensor
+from cnnviz_utils.base.hooks import (
+    capture,
+    get_layer,
+    logits_of,
+    one_tensor,
+    with_tensor,
+)
 from cnnviz_utils.viz.layouts import Size, read_maps
 from cnnviz_utils.viz.located import (
     Layer,
@@ -22,7 +28,6 @@ from cnnviz_utils.viz.targets import (
     answer,
     choose_targets,
     class_names,
-    logits_of,
     picked,
 )
 
@@ -71,7 +76,7 @@ def layer_maps(
 
     Raises: KeyError, ValueError: as `layer_gradients`.
     """
-    images = check_images(images)
+    images = check_images(images, model)
     name = find_layer(model, layer, images, layout, grid)
     with capture(model, [name]) as outputs:
         output = model(images)
@@ -180,7 +185,7 @@ def layer_gradients(
     """
     if call < -1:
         raise ValueError(f"call must be -1 (the last) or a number from 0, not {call}")
-    images = check_images(images)
+    images = check_images(images, model)
     with looking(model):
         name = find_layer(model, layer, images, layout, grid)
         cut, output = _run_cut(model, images, name, call)

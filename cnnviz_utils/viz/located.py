@@ -8,9 +8,14 @@ from contextlib import ExitStack, contextmanager
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import evaluating, layer_name, tensors_in
+from cnnviz_utils.base.hooks import (
+    evaluating,
+    in_its_type,
+    layer_name,
+    logits_of,
+    tensors_in,
+)
 from cnnviz_utils.viz.layouts import LAYOUTS, Size, fits, read_maps, sides
-from cnnviz_utils.viz.targets import logits_of
 
 # by name, as the module itself, or None: `last_spatial_layer`
 Layer = str | nn.Module | None
@@ -30,9 +35,9 @@ def looking(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def check_images(images: Tensor) -> Tensor:
-    """Images as (N, C, H, W) floats, copied only if they were made in inference mode.
-    Raises ValueError otherwise."""
+def check_images(images: Tensor, model: nn.Module) -> Tensor:
+    """Images as (N, C, H, W) floats of the network's type, copied only if need be (they
+    were made in inference mode). Raises ValueError otherwise."""
     if not isinstance(images, Tensor):
         raise ValueError(
             "images must be a tensor of floats (N, channels, H, W), not a "
@@ -44,7 +49,8 @@ def check_images(images: Tensor) -> Tensor:
             f"images must be floats of shape (N, channels, H, W), not {kind}; one "
             "image: image[None]"
         )
-    return images.clone() if images.is_inference() else images
+    images = images.clone() if images.is_inference() else images
+    return in_its_type(model, images)
 
 
 def find_layer(
@@ -91,7 +97,7 @@ def last_spatial_layer(
 
     torch-cam chooses in this way too (Fernandez 2020).
     """
-    image = check_images(images)[:1]
+    image = check_images(images, model)[:1]
     kept: list[Output] = []
     with evaluating(model), torch.inference_mode(False), ExitStack() as stack:
         for name, module in model.named_modules():

@@ -56,7 +56,7 @@ def feature_maps(
         if layout is not None or layer is None:
             layout = layout or "channels_first"
             return layer_maps(model, images, layer, layout, grid)[1].float()
-        images = check_images(images)
+        images = check_images(images, model)
         name = find_layer(model, layer, images)
         with capture(model, [name]) as maps:
             model(images)
