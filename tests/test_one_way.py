@@ -12,7 +12,7 @@ from torch import nn
 from cnnviz_utils import scores, viz
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.models.costs import count_costs
-from cnnviz_utils.training.adversary import adversarial_images
+from cnnviz_utils.training.adversary import adversarial_examples
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.evaluation import embeddings, predict, predict_tta
 from cnnviz_utils.training.loop import fit
@@ -55,13 +55,13 @@ ASKS = {
     "predict": lambda net: predict(net, DATA, device="cpu")[0],
     "predict_tta": lambda net: predict_tta(net, DATA, [lambda x: x.flip(-1)], device="cpu")[0],
     "embeddings": lambda net: embeddings(net, DATA, relu_of(net), device="cpu"),
-    "adversarial_images": lambda net: adversarial_images(net, IMAGES, LABELS, eps=1.0, steps=2),
+    "adversarial_examples": lambda net: adversarial_examples(net, IMAGES, LABELS, eps=1.0, steps=2),
     "deletion": lambda net: scores.deletion(net, IMAGES, HEAT, LABELS, steps=3),
     "insertion": lambda net: scores.insertion(net, IMAGES, HEAT, LABELS, steps=3),
     "part_drops": lambda net: scores.part_drops(net, IMAGES, WITHOUT, LABELS),
     "class_images": lambda net: viz.class_images(net, 1, 8, [0], replace(viz.PLAIN, steps=3)),
-    "grad_cam": lambda net: viz.grad_cam(net, IMAGES, relu_of(net)),
-    "input_gradient": lambda net: viz.input_gradient(net, IMAGES),
+    "grad_cam": lambda net: viz.grad_cam(net, IMAGES, relu_of(net), 1),
+    "input_gradient": lambda net: viz.input_gradient(net, IMAGES, 1),
     "deconvnet": lambda net: viz.deconvnet(net, IMAGES, relu_of(net), 1),
     "fast_copy": lambda net: viz.grad_cam(viz.fast_copy(net, IMAGES), IMAGES, names_of_relu(net)[0]),
     "costs": lambda net: torch.tensor(count_costs(net, 16).multiply_adds),
@@ -119,7 +119,7 @@ class Aux(nn.Module):
 
 def test_logits_that_cannot_be_told_apart_are_refused_in_words():
     net = Dressed(plain(), lambda logits, x: (logits, torch.cat([logits, logits], 1))).eval()
-    for ask in ("predict", "deletion", "part_drops", "adversarial_images", "class_images", "grad_cam"):
+    for ask in ("predict", "deletion", "part_drops", "adversarial_examples", "class_images", "grad_cam"):
         with pytest.raises(ValueError, match=r"must give logits \(N, classes\)"):
             ASKS[ask](net)
     with pytest.raises(ValueError, match=r"must give logits \(N, classes\)"):

@@ -168,9 +168,9 @@ def _share(path: Path) -> None:
     path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """A text file that is either all there or as it was before; folders are made as
-    needed. Raises StorageError where it cannot be written."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """A file that is either all there or as it was before; folders are made as needed.
+    Raises StorageError where it cannot be written."""
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         for stale in path.parent.glob(f".{path.name}.*.part"):
@@ -179,8 +179,10 @@ def write_whole(path: Path, text: str) -> None:
         handle, name = tempfile.mkstemp(".part", f".{path.name}.", path.parent)
         temporary = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(
+                    content if isinstance(content, bytes) else content.encode()
+                )
             _share(temporary)
             os.replace(temporary, path)
         finally:

@@ -1,6 +1,5 @@
 """The commands about lessons: run, lessons, execute, html, copy, lab."""
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -182,9 +181,10 @@ def to_html(
 
 def copy(folder: Path) -> None:
     """Copy the lessons into a folder of your own."""
+    from cnnviz_utils.base.files import writable_folder, write_whole
     from cnnviz_utils.base.paths import course_root
 
-    folder.mkdir(parents=True, exist_ok=True)
+    writable_folder(folder)
     for source in sorted((course_root() / "notebooks").glob("[0-9]*.ipynb")):
         if (folder / source.name).exists():
             fail(
@@ -192,7 +192,7 @@ def copy(folder: Path) -> None:
                 "choose another folder",
                 2,
             )
-        shutil.copy(source, folder)
+        write_whole(folder / source.name, source.read_bytes())
     typer.echo(f"{folder}: jupyter lab {folder}")
 
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from cnnviz_utils.base.checked import Checked
 from cnnviz_utils.base.declared import Count
-from cnnviz_utils.base.hooks import evaluating, logits_of
+from cnnviz_utils.base.hooks import evaluating, in_its_type, logits_of
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def adversarial_examples(
         images, labels = images.clone(), labels.clone()
         for _ in range(steps):
             pixels = (images + change).requires_grad_()
-            logits = logits_of(model(pixels))
+            logits = logits_of(model(in_its_type(model, pixels))).float()
             loss = direction * F.cross_entropy(logits, labels, reduction="sum")
             gradient = torch.autograd.grad(loss, pixels)[0]
             change = change + 2.5 * eps / steps * gradient / _length(gradient).clamp(

@@ -4,6 +4,7 @@ does the counting."""
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.device import pick_device
+from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.base.hooks import capture, evaluating, in_its_type, logits_of
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
@@ -217,11 +219,12 @@ def embeddings(
 def predictions_csv(
     path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]
 ) -> None:
-    """Write a CSV file with one line for each image, `Id,Category`, in the order
-    given."""
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["Id", "Category"])
-        writer.writerows(
-            zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True)
-        )
+    """Write a CSV file with one line for each image, `Id,Category`, in the order given:
+    all of it or nothing. Raises StorageError where it cannot be written."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(["Id", "Category"])
+    writer.writerows(
+        zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True)
+    )
+    write_whole(Path(path), file.getvalue())
