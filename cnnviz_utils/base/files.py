@@ -9,7 +9,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -139,7 +139,7 @@ def locked(folder: Path) -> Iterator[None]:
     with FileLock(lock, mode=0o666):
         for stale in folder.parent.glob(f".{folder.name}.*"):
             if stale != lock:
-                shutil.rmtree(stale, ignore_errors=True)
+                _remove(stale)
         yield
 
 
@@ -148,17 +148,27 @@ def written_whole(folder: Path) -> Iterator[Path]:
     """An empty folder to write into. At the end it replaces `folder`; after an error it
     is removed."""
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    before = work.with_name(f"{work.name}.before")
     try:
         yield work
         # mkdtemp's folders are private, a cache may be shared
         _share(work)
-        if folder.is_dir() and not folder.is_symlink():
-            shutil.rmtree(folder)
-        else:
-            folder.unlink(missing_ok=True)
+        # aside first: another user's entry can be moved, not emptied
+        with suppress(FileNotFoundError):
+            os.rename(folder, before)
         os.rename(work, folder)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        for path in (work, before):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder or file, as far as that goes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _share(path: Path) -> None:

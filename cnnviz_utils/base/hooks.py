@@ -31,6 +31,8 @@ def layer_name(model: nn.Module, layer: str | nn.Module) -> str:
             f"layer is {wrong}, a {type(layer).__name__}, not a layer inside this "
             f"{type(model).__name__}"
         )
+    if not isinstance(layer, str):
+        raise KeyError(f"layer is a name or a module, not {layer!r}")
     if layer not in dict(names):
         known = nearest(layer, [name for name, _ in names])
         raise KeyError(f"{type(model).__name__} has no layer {layer!r}{known}")
@@ -43,7 +45,8 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
 
     Raises: KeyError: no such layer; the message lists the names that there are.
     """
-    return model.get_submodule(layer_name(model, layer))
+    # not get_submodule, which scripted networks have not
+    return dict(model.named_modules(remove_duplicate=False))[layer_name(model, layer)]
 
 
 def tensors_in(output: object) -> dict[object, Tensor]:

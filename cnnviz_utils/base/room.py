@@ -62,8 +62,12 @@ def keep_latest(folder: Path, pattern: str, most: float) -> None:
     """Of the entries of a cache with names of that pattern, remove those that were not
     used for longest (`used_now`) until the rest has at most so many bytes. The latest
     is always kept. What another process has opened stays readable for it."""
-    entries = []
-    for entry in folder.glob(pattern):
+    entries: list[tuple[float, int, Path]] = []
+    try:
+        found = list(folder.glob(pattern))
+    except OSError:
+        found = []  # not ours to see
+    for entry in found:
         try:
             size = sum(file.stat().st_size for file in entry.iterdir())
             entries.append((entry.stat().st_mtime, size, entry))

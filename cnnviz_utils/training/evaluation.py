@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.files import write_whole
-from cnnviz_utils.base.hooks import capture, evaluating, in_its_type, logits_of
+from cnnviz_utils.base.hooks import (
+    capture,
+    evaluating,
+    in_its_type,
+    layer_name,
+    logits_of,
+)
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet, Labelled
@@ -83,6 +89,8 @@ def predict_tta(
         for images, _ in batches(data, batch_size, device=device):
             ask = lambda images: _logits(model, images).softmax(1)
             answers = [ask(view(images)) for view in views]
+            if {len(one) for one in answers} != {len(images)}:
+                raise ValueError("a view must give as many images as it is given")
             found.append(
                 ((1 - share) * ask(images) + share * torch.stack(answers).mean(0)).cpu()
             )
@@ -141,6 +149,11 @@ def confusion(
         check_name("way to normalise", normalise, ("true", "pred"))
     if logits.isnan().any():
         raise UsageError("some logits are NaN, which is no answer to be counted")
+    if logits.shape != (len(labels), len(classes)):
+        raise UsageError(
+            f"{len(labels)} labels and {len(classes)} classes need logits of shape "
+            f"({len(labels)}, {len(classes)}), not {tuple(logits.shape)}"
+        )
     import pandas as pd
     from sklearn.metrics import confusion_matrix
 
@@ -166,6 +179,9 @@ def calibration(
     """
     import pandas as pd
 
+    fitting(bins, Count, "bins")
+    if logits.isnan().any():
+        raise UsageError("some logits are NaN, which is no confidence")
     confidence, answers = logits.softmax(1).max(1)
     frame = pd.DataFrame(
         {
@@ -207,6 +223,11 @@ def embeddings(
     with evaluating(model), capture(model, [layer]) as maps:
         for images, _ in batches(data, batch_size, device=device):
             model(in_its_type(model, images))
+            if layer not in maps:
+                raise UsageError(
+                    f"layer {layer_name(model, layer)!r} does not run in a forward "
+                    "pass of this network"
+                )
             response = maps[layer].float()
             found.append(
                 (

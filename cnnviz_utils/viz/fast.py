@@ -45,6 +45,8 @@ def fast_copy(
     with looking(model):
         fast = _without_hooks(model).eval().requires_grad_(False)
         images = check_images(images, model)
+        if not len(images):
+            raise ValueError("images: one or two are needed, and there is none")
         expected = fast(images)
         if fold:
             for convolution, norm in _pairs(fast, images):

@@ -30,9 +30,20 @@ def looking(model: nn.Module) -> Iterator[None]:
     as before afterwards.
 
     Inference mode is switched off, because its tensors can never have gradients.
+
+    Raises: ValueError: the network's weights were made in inference mode.
     """
     with evaluating(model), torch.inference_mode(False), torch.no_grad():
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            if "Inference tensors cannot be saved" not in str(error):
+                raise
+            raise ValueError(
+                f"the weights of {type(model).__name__} were made inside "
+                "torch.inference_mode and can have no gradients: build or load it "
+                "outside"
+            ) from None
 
 
 def check_images(images: Tensor, model: nn.Module) -> Tensor:

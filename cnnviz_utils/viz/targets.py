@@ -70,11 +70,17 @@ def _numbers(targets: object, classes: Sequence[str]) -> Tensor:
             return _numbers(pairs, classes)
         if any(isinstance(t, bool | np.bool_) for t in targets):
             raise UsageError("targets are class numbers, not true or false")
-    chosen = torch.as_tensor(targets)
+    try:
+        chosen = torch.as_tensor(targets)
+    except (RuntimeError, TypeError, ValueError):
+        raise UsageError(f"targets are class numbers, not {targets!r}") from None
     if chosen.dtype == torch.bool or chosen.is_complex():
         kind = str(chosen.dtype).removeprefix("torch.")
         raise UsageError(f"targets are class numbers, not {kind}")
-    if chosen.is_floating_point() and not torch.equal(chosen, chosen.floor()):
+    whole = not chosen.is_floating_point() or (
+        torch.equal(chosen, chosen.floor()) and bool((chosen.abs() < 2**53).all())
+    )
+    if not whole:
         raise UsageError(f"targets are class numbers, not {chosen.tolist()}")
     return chosen.long()
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cnnviz_utils.base.declared import Side
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.base.room import reserved
-from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.base.settings import UsageError, fitting
 from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
 from cnnviz_utils.data.photos.masks import Masks
 from cnnviz_utils.data.photos.reading import cores, quiet, read_square
@@ -34,6 +35,7 @@ def load_images(
     Raises ValueError for a file that is no image, FileNotFoundError for one that is not
     there, or a folder without photos directly in it.
     """
+    fitting(size, Side, "size")
     if isinstance(paths, str | Path):
         path = Path(paths).expanduser()
         paths = photos_in(path, deep=False) if path.is_dir() else [path]
