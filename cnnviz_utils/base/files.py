@@ -40,7 +40,9 @@ def storing(place: Path) -> Iterator[None]:
     except OSError as error:
         # numpy tells of a full disk without the system's number
         full = error.errno in FULL or " requested and " in str(error)
-        ours = str(error.filename or "").startswith(str(place.parent))
+        # one of the two may be relative
+        named = os.path.abspath(error.filename) if error.filename else ""
+        ours = named.startswith(os.path.abspath(place.parent))
         if full:
             raise StorageError(
                 f"no space is left to write {place}: free some, or choose another place"

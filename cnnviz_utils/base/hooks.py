@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.settings import nearest
+from cnnviz_utils.base.settings import UsageError, nearest
 
 
 def layer_name(model: nn.Module, layer: str | nn.Module) -> str:
@@ -44,9 +45,16 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
     network is its own answer.
 
     Raises: KeyError: no such layer; the message lists the names that there are.
+        UsageError: it is scripted or traced, and shows nothing of what it does.
     """
-    # not get_submodule, which scripted networks have not
-    return dict(model.named_modules(remove_duplicate=False))[layer_name(model, layer)]
+    name = layer_name(model, layer)
+    module = dict(model.named_modules(remove_duplicate=False))[name]
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UsageError(
+            f"layer {name!r} is scripted or traced, and shows nothing of what it does: "
+            "take the network as it was before torch.jit"
+        )
+    return module
 
 
 def tensors_in(output: object) -> dict[object, Tensor]:

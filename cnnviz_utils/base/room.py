@@ -1,5 +1,6 @@
 """Room on the disk: taken before it is written to, and given back."""
 
+import errno
 import logging
 import os
 import shutil
@@ -11,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from cnnviz_utils.base.files import FULL, locked
 
+NO_ROOM = (*FULL, errno.EFBIG)  # the last: more than a process may write
 log = logging.getLogger("cnnviz")
 
 
@@ -31,7 +33,7 @@ def reserved(
             try:
                 os.posix_fallocate(stream.fileno(), 0, length)
             except (AttributeError, OSError) as error:
-                if getattr(error, "errno", None) in FULL:
+                if getattr(error, "errno", None) in NO_ROOM:
                     raise
                 # a system or a disk that cannot reserve: write the zeros
                 stream.seek(start := length - array.nbytes)
@@ -40,7 +42,7 @@ def reserved(
                 stream.flush()
                 os.fsync(stream.fileno())
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in NO_ROOM:
             raise
         raise OSError(
             error.errno,

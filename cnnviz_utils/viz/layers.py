@@ -192,13 +192,8 @@ def layer_gradients(
         cut, output = _run_cut(model, images, name, call)
         if cut.leaf is None:
             often = f"runs, but has no call {call}," if cut.calls else "does not run"
-            scripted = any(
-                isinstance(m, torch.jit.ScriptModule) for m in model.modules()
-            )
-            why = " (it is scripted or traced, which hides its layers)"
             raise ValueError(
                 f"layer {name!r} {often} in a forward pass of this network"
-                f"{why if scripted else ''}"
             )
         read = lambda tensor: read_maps(
             tensor, images, layout, name, grid, prefix_tokens(model)
