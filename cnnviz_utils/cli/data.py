@@ -36,6 +36,10 @@ def data(
     if name and name not in ("menagerie", *catalogue.SETS) and Path(name).is_dir():
         _own_folder(Path(name))
         return
+    if name and Path(name).exists():
+        fail(
+            f"{name} is a file: name a folder of photos, or `cnnviz explain {name}`", 2
+        )
     try:
         entries = catalogue.status(root, name)
     except ValueError as error:

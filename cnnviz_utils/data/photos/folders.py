@@ -39,9 +39,11 @@ def load_images(
     if isinstance(paths, str | Path):
         path = Path(paths).expanduser()
         paths = photos_in(path, deep=False) if path.is_dir() else [path]
+        if not paths:
+            raise FileNotFoundError(f"{path} holds no photos (directly in it)")
     files = [Path(p) for p in paths]
     if not files:
-        raise FileNotFoundError("no image files were found there")
+        raise FileNotFoundError("the list of photos is empty")
     with quiet():
         pixels = np.stack([read_square(f, size).pixels for f in files])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
