@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+# the benchmarks' own environment: the package, the same torch, and the peers
+PEERS := .venv-peers
+PHOTOS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help report test lab notebooks bench docs lock clean
@@ -32,8 +35,17 @@ lab: $(READY)  ## JupyterLab on the lessons
 notebooks: $(READY)  ## run every lesson in place and store its outputs
 	@$(BIN)/cnnviz execute
 
-bench: $(READY)  ## side by side with peers; tables on the terminal, JSON in reports/benchmarks
-	@for file in benchmarks/*.py; do echo "$$file"; $(BIN)/python $$file || exit 1; done
+bench: $(PEERS)/.ready  ## side by side with peers (an environment of its own); tables, JSON in reports/benchmarks
+	@for file in cams gpu kernels menagerie; do echo "$$file"; $(PEERS)/bin/python benchmarks/$$file.py || exit 1; done
+	@if [ -n "$(PHOTOS)" ]; then $(PEERS)/bin/python benchmarks/training.py "$(PHOTOS)"; else \
+	  echo "training from JPEG files: make bench PHOTOS=a folder with a folder of photos for each class"; fi
+
+$(PEERS)/.ready: $(READY) benchmarks/requirements.txt
+	@echo "Setting up $(PEERS) with the peers: minutes and 6 GB, once"
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	@$(BIN)/uv pip freeze -q --python $(BIN)/python | grep -E '^(torch|torchvision)==' > $(PEERS)/same.txt
+	@$(BIN)/uv pip install -q --python $(PEERS)/bin/python -e . -r benchmarks/requirements.txt -c $(PEERS)/same.txt
+	@touch $@
 
 docs: $(READY)  ## a reference of the library from its docstrings, in docs/reference
 	@$(BIN)/pdoc -d markdown -o docs/reference cnnviz_utils '!cnnviz_utils.cli.__main__'

@@ -13,7 +13,7 @@ from cnnviz_utils.models.build import BY_HAND, build_model
 from cnnviz_utils.models.efficientnet import SIZES
 from cnnviz_utils.models.saved import ENDINGS, load_model
 from cnnviz_utils.viz import cams
-from cnnviz_utils.viz.layers import Layer, find_layer, looking
+from cnnviz_utils.viz.layers import Layer, find_layer, layer_gradients, looking
 from cnnviz_utils.viz.targets import answer, class_names
 
 if TYPE_CHECKING:
@@ -73,9 +73,14 @@ def explain(
     if parameter is not None:
         images = images.to(parameter.device, parameter.dtype)
     with looking(network):
-        logits, chosen = answer(network, images, target)
         named = find_layer(network, layer, images, layout)
-    maps = METHODS[method](network, images, named, chosen, layout=layout)
+        if method in cams.OF_GRADIENTS:  # the one pass that answers, too
+            seen = layer_gradients(network, images, named, target, layout=layout)
+            logits, chosen = seen.logits, seen.targets
+            maps = cams.OF_GRADIENTS[method](seen)
+        else:
+            logits, chosen = answer(network, images, target)
+            maps = METHODS[method](network, images, named, chosen, layout=layout)
     full = cams.upsample_maps(cams.normalise_maps(maps), images.shape[-2:])
     names = class_names(network) or [f"class {i}" for i in range(logits.shape[1])]
     best = logits.float().softmax(1).topk(min(top, logits.shape[1]))

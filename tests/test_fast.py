@@ -80,6 +80,27 @@ def test_the_copy_follows_its_weights_and_takes_any_batch():
     assert grad_cam(copied, images, "layer4").shape == (3, 2, 2)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_says_how_far_off_it_is(dtype):
+    model, images = network("resnet18").eval(), random(2, 3, 64, 64)
+    half, whole = fast_copy(model, images, dtype=dtype), fast_copy(model, images)
+    with torch.no_grad():
+        usual, ours = model(images), half(images)
+    assert ours.dtype == torch.float32 and half.fc.weight.dtype == dtype
+    assert half.error == pytest.approx(float((ours - usual).abs().max() / usual.abs().max()))
+    assert whole.error < 1e-5 < half.error < (0.02 if dtype == torch.bfloat16 else 0.003)
+    maps, expected = grad_cam(half, images, "layer4", 3), grad_cam(model, images, "layer4", 3)
+    assert maps.dtype == torch.float32
+    assert (maps - expected).abs().max() < 0.05 * expected.abs().max()
+
+
+def test_half_precision_that_overflows_is_refused():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    model[0].weight.data.mul_(1e6)
+    with pytest.raises(ValueError, match="use float32"):
+        fast_copy(model, random(2, 3, 8, 8), dtype=torch.float16)
+
+
 def test_one_place_and_one_channel_a_whole_batch():
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -14,9 +14,10 @@ BELOW = {
     "viz": {"base"},
     "scores": {"base", "viz"},
     "plot": {"base"},
-    "course": {"base"},
-    "grading": {"base", "course"},
-    "sweep": {"base", "data", "models", "training", "course", "plot"},
+    "course": {"base", "engines"},
+    "engines": {"base"},
+    "grading": {"base", "course", "engines"},
+    "sweep": {"base", "data", "models", "training", "course", "plot", "engines"},
 }
 
 

@@ -108,7 +108,8 @@ def test_a_store_of_trainings_survives_kills(tmp_path):
 
 @MANY
 def test_a_sweep_survives_kills(tmp_path):
-    from cnnviz_utils.sweep.run import read_record, run_sweep
+    from cnnviz_utils.sweep.jobs import read_record
+    from cnnviz_utils.sweep.run import run_sweep
 
     data = coloured_squares(30)
     for i, label in enumerate(data.labels.tolist()):

@@ -19,7 +19,7 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli.words import repeat_options
 from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.models.build import build_model
-from cnnviz_utils.sweep import plan, row, run
+from cnnviz_utils.sweep import jobs, plan, row
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.page import page
 from cnnviz_utils.sweep.plan import read_sweep
@@ -308,7 +308,7 @@ def test_a_table_runs_and_a_second_call_makes_no_run(table, tmp_path, monkeypatc
         assert record["metrics"]["val"] == best["valid_accuracy"] and record["metrics"]["best_epoch"] == best["epoch"]
         assert record["metrics"]["last_loss"] == record["history"][-1]["train_loss"]
 
-    monkeypatch.setattr(run, "train_row", None)  # calling it would fail
+    monkeypatch.setattr(jobs, "train_row", None)  # calling it would fail
     before = (tmp_path / "out" / "index.html").read_text()
     again = run_sweep(table(), tmp_path / "out", device="cpu")
     assert again.found == outcome.made and not again.made + again.failed
@@ -351,12 +351,12 @@ def test_what_was_finished_before_an_interruption_is_kept(table, tmp_path, monke
             raise KeyboardInterrupt
         return fake(settings, *rest)
 
-    monkeypatch.setattr(run, "train_row", interrupted)
+    monkeypatch.setattr(jobs, "train_row", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run_sweep(table(), tmp_path / "out", device="cpu")
     rows = json.loads((tmp_path / "out" / "summary.json").read_text())["rows"]
     assert [len(r["runs"]) for r in rows] == [1, 0, 0] and "not run" in (tmp_path / "out" / "index.html").read_text()
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     after = run_sweep(table(), tmp_path / "out", device="cpu")
     assert after.found == ["fast, seed 0"] and len(after.made) == 2
 
@@ -367,14 +367,14 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(table, tmp_path, monk
     slow = summary_of(outcome)["rows"][1]
     assert slow["failed"][0]["seed"] == 0 and "the loss became" in slow["failed"][0]["error"] and slow["runs"] == []
     assert "seed 0 failed: the loss became" in outcome.page.read_text()
-    monkeypatch.setattr(run, "train_row", fake)  # the reason is gone: it is run again, and the failure forgotten
+    monkeypatch.setattr(jobs, "train_row", fake)  # the reason is gone: it is run again, and the failure forgotten
     again = run_sweep(table({1: {"lr": 1e30}}), tmp_path / "out", device="cpu")
     assert again.made == ["slow, seed 0"] and summary_of(again)["rows"][1]["failed"] == []
     assert not list((tmp_path / "out" / "records").glob("*.failed.json"))
 
 
 def test_a_record_that_cannot_be_read_is_made_again(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     run_sweep(table(), tmp_path / "out", device="cpu")
     for path, text in zip(sorted((tmp_path / "out" / "records").iterdir()), ("", "{}", "[1]"), strict=True):
         path.write_text(text)
@@ -382,7 +382,7 @@ def test_a_record_that_cannot_be_read_is_made_again(table, tmp_path, monkeypatch
 
 
 def test_only_chosen_rows_run_and_the_summary_has_them_all(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     outcome = run_sweep(table(), tmp_path / "out", rows=["2"], device="cpu")
     assert outcome.made == ["slow, seed 0"]
     assert [(r["row"], len(r["runs"])) for r in summary_of(outcome)["rows"]] == [("fast", 0), ("slow", 1), ("only the head", 0)]
@@ -406,7 +406,7 @@ def test_a_row_may_see_images_of_its_own_size(table, tmp_path, monkeypatch):
     def note(settings, splits, *_):
         seen[settings["image_size"]] = (splits.size, splits.train[0][0].shape[-1])
         return fake(settings, splits, *_)
-    monkeypatch.setattr(run, "train_row", note)
+    monkeypatch.setattr(jobs, "train_row", note)
     outcome = run_sweep(table({1: {"image_size": 24}}), tmp_path / "out", device="cpu")
     assert seen == {None: (16, 16), 24: (24, 24)}
     records = [json.loads(file.read_text()) for file in (tmp_path / "out" / "records").glob("*.json")]
@@ -417,7 +417,7 @@ def test_a_row_may_see_images_of_its_own_size(table, tmp_path, monkeypatch):
 
 
 def test_half_precision_for_gpus_is_run_whole_on_a_cpu_and_told(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     outcome = run_sweep(table({1: {"amp": "float16"}}), tmp_path / "out", device="cpu")
     fast, slow, _ = summary_of(outcome)["rows"]
     assert slow["settings"]["amp"] == "off" and slow["changed"] == {"amp": ["float16", "off"]} and fast["changed"] == {}
@@ -495,7 +495,7 @@ def test_weights_of_another_network_are_refused_before_anything_runs(table, tmp_
 # the summary
 
 def test_the_summary_has_published_here_and_difference_over_seeds(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     run_sweep(table(), tmp_path / "out", seeds=[0], device="cpu")
     outcome = run_sweep(table(), tmp_path / "out", seeds=[1, 2], device="cpu")  # more seeds later are added
     fast, slow, head = summary_of(outcome)["rows"]
@@ -513,7 +513,7 @@ def test_the_summary_has_published_here_and_difference_over_seeds(table, tmp_pat
 
 
 def test_the_page_stands_alone_and_escapes(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     text = run_sweep(table(), tmp_path / "out", device="cpu").page.read_text()
     assert "Squares &amp; &lt;circles&gt;" in text and "<circles>" not in text
     assert "<script" not in text and "http" not in text and "<p>Second.</p>" in text
@@ -522,7 +522,7 @@ def test_the_page_stands_alone_and_escapes(table, tmp_path, monkeypatch):
 
 
 def test_a_table_of_nothing_published_has_our_columns_only(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     plain = table({0: {"published": {}}, 1: {"published": {}}})
     text = run_sweep(plain, tmp_path / "out", device="cpu").page.read_text()
     assert "published" not in text.lower() and "difference" not in text and "0.5000" in text and "<img" in text
@@ -541,7 +541,7 @@ def test_rows_that_stand_in_another_order_than_published_are_named(table, tmp_pa
     assert order["pairs"] == 5  # of six, c and d are published as equal
     assert [(t["better_there"], t["better_here"]) for t in order["turned"]] == [("b", "a"), ("d", "a"), ("d", "b")]
     assert order["turned"][0] == {"better_there": "b", "better_here": "a", "published": pytest.approx(0.1), "here": pytest.approx(0.1)}
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     outcome = run_sweep(table(), tmp_path / "out", device="cpu")
     [turned] = summary_of(outcome)["order"]["turned"]
     assert (turned["better_there"], turned["better_here"]) == ("slow", "fast")
@@ -549,7 +549,7 @@ def test_rows_that_stand_in_another_order_than_published_are_named(table, tmp_pa
 
 
 def test_a_page_without_any_run_or_published_value_is_still_one(table, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "train_row", lambda *rest: {}["missing"])
+    monkeypatch.setattr(jobs, "train_row", lambda *rest: {}["missing"])
     outcome = run_sweep(table({0: {"published": {}}, 1: {"published": {}}}), tmp_path / "out", device="cpu")
     assert len(outcome.failed) == 3 and "KeyError" in outcome.page.read_text()
     assert "<img" not in page(summary_of(outcome))
@@ -568,7 +568,7 @@ def call(monkeypatch, capsys, *words):
 
 def test_the_command_ends_with_0_2_3_and_130(table, tmp_path, monkeypatch, capsys):
     out = tmp_path / "out"
-    monkeypatch.setattr(run, "train_row", fake)
+    monkeypatch.setattr(jobs, "train_row", fake)
     code, text = call(monkeypatch, capsys, table(), "--out", out, "--set", "epochs=1", "fast:lr=0.02", "--rows", "fast", "2",
                       "--seeds", "0", "3", "--device", "cpu")
     assert code == 0 and "4 runs made, 0 were there" in text and "[4/4] slow, seed 3" in text and "\r" not in text
@@ -582,14 +582,14 @@ def test_the_command_ends_with_0_2_3_and_130(table, tmp_path, monkeypatch, capsy
         assert code == 2 and message in text and "Traceback" not in text
     assert call(monkeypatch, capsys, "no_such_table")[0] == 2
 
-    monkeypatch.setattr(run, "train_row", lambda *rest: 1 / 0)
+    monkeypatch.setattr(jobs, "train_row", lambda *rest: 1 / 0)
     code, text = call(monkeypatch, capsys, table(), "--out", tmp_path / "other", "--device", "cpu")
     assert code == 3 and "cnnviz: failed: fast, seed 0; slow, seed 0" in text and "division by zero" in text
 
     def interrupted(*rest):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(run, "train_row", interrupted)
+    monkeypatch.setattr(jobs, "train_row", interrupted)
     code, text = call(monkeypatch, capsys, table(), "--out", tmp_path / "third", "--device", "cpu")
     assert code == 130 and "what was finished is kept" in text
 

@@ -15,12 +15,13 @@ from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.freezing import freeze, unfreeze
 from cnnviz_utils.models.networks import ResNet
-from cnnviz_utils.training import loop, store
+from cnnviz_utils.training import store
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import fit
 from cnnviz_utils.training.lr_finder import find_lr
 from cnnviz_utils.training.optimiser import lr_factor, make_optimiser
+from cnnviz_utils.training.step import Stepper
 from cnnviz_utils.training.store import fit_or_load, run_key
 
 QUICK = TrainConfig(lr=0.02, epochs=3, batch_size=16, schedule="constant", seed=1)
@@ -320,8 +321,8 @@ def test_made_or_found_every_module_keeps_its_mode(squares, tmp_path, change):
 
 @pytest.mark.parametrize("change", [None, Change(noise=0.1)])
 def test_one_cycle_falls_to_the_end_when_the_last_batch_is_left_out(squares, change, monkeypatch):
-    rates, set_lr = [], loop.Stepper.set_lr
-    monkeypatch.setattr(loop.Stepper, "set_lr", lambda self, factor: (rates.append(factor), set_lr(self, factor))[1])
+    rates, set_lr = [], Stepper.set_lr
+    monkeypatch.setattr(Stepper, "set_lr", lambda self, factor: (rates.append(factor), set_lr(self, factor))[1])
     config = TrainConfig(lr=0.01, epochs=4, batch_size=36, drop_last=True)
     fit(net(), squares, squares, config, "cpu", change=change)  # 96 images: two full batches
     assert rates == [lr_factor(config, step, 2) for step in range(8)]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 import torch
+from torch import Tensor
 
 from cnnviz_utils.base.declared import Device
 from cnnviz_utils.base.settings import UsageError, fitting
@@ -23,6 +24,15 @@ def pick_device(device: str | torch.device = "auto") -> torch.device:
     if found.type == "mps" and not torch.backends.mps.is_available():
         raise UsageError("there is no Apple GPU here: say cpu, or auto")
     return found
+
+
+def moved(values: Tensor, device: str | torch.device) -> Tensor:
+    """The values on a device. The way to a GPU leads through memory that it reads by
+    itself, so that neither waits for the other."""
+    device = torch.device(device)
+    if device.type == "cuda" and values.device.type == "cpu":
+        return values.pin_memory().to(device, non_blocking=True)
+    return values.to(device)
 
 
 def shortest_seconds(

@@ -12,12 +12,33 @@ from torch import Tensor, nn
 from cnnviz_utils.base.settings import UsageError, nearest
 
 
+def every_module(model: nn.Module) -> list[nn.Module]:
+    """`model.modules()`, each once, without the names that take most of its time."""
+    found, waiting = {id(model): model}, [model]
+    while waiting:
+        for child in waiting.pop()._modules.values():
+            if child is not None and id(child) not in found:
+                found[id(child)] = child
+                waiting.append(child)
+    return list(found.values())
+
+
+def _by_path(model: nn.Module, name: str) -> nn.Module | None:
+    """The module of a name such as "layer4.1.relu", None if there is none."""
+    found: nn.Module | None = model
+    for part in name.split("."):
+        found = None if found is None else found._modules.get(part)
+    return found
+
+
 def layer_name(model: nn.Module, layer: str | nn.Module) -> str:
     """The name of a layer that is given by name or as the module itself. A module that
     is registered under several names has the first of them.
 
     Raises: KeyError: no such layer; the message lists the names that there are.
     """
+    if isinstance(layer, str) and _by_path(model, layer):
+        return layer
     names = [
         (name, module)
         for name, module in model.named_modules(remove_duplicate=False)
@@ -139,13 +160,15 @@ def with_tensor(output: Any, place: object, tensor: Tensor) -> Any:
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """Put the model into evaluation mode (BatchNorm uses its running statistics, no
     dropout) inside the block, and give every module its own mode back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    modes = [(module, module.training) for module in every_module(model)]
+    if any(training for _, training in modes):  # most often none is
+        model.eval()
     try:
         yield model
     finally:
         for module, training in modes:
-            module.training = training
+            if module.training != training:
+                module.training = training
 
 
 @contextmanager

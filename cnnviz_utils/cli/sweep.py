@@ -52,6 +52,32 @@ def sweep(
     device: Annotated[
         str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")
     ] = "auto",
+    engine: Annotated[
+        str,
+        typer.Option(
+            help="local: one run after the other, in this process; "
+            "ray: several at a time, on this machine or a cluster."
+        ),
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Ray: a running cluster, HOST:6379; by default the one on this "
+            "machine, or one that is started for this sweep."
+        ),
+    ] = None,
+    cpus: Annotated[
+        int | None,
+        typer.Option(help="Ray: cores for each run; by default as many as local."),
+    ] = None,
+    gpus: Annotated[
+        float | None,
+        typer.Option(help="Ray: GPUs for each run, whole or a part (0.5: two share)."),
+    ] = None,
+    retries: Annotated[
+        int | None,
+        typer.Option(help="Ray: how often a run whose machine died begins again."),
+    ] = None,
 ) -> None:
     """Run a table of settings and compare with its published values.
 
@@ -59,6 +85,7 @@ def sweep(
     again, so that the same command continues a sweep that was stopped.
     """
     from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.engines import make_engine, share_of
     from cnnviz_utils.sweep.run import run_sweep
 
     if wrong := [pair for pair in change or [] if "=" not in pair]:
@@ -67,16 +94,12 @@ def sweep(
             f"not {wrong[0]!r}",
             2,
         )
+    where = None
     try:
-        outcome = run_sweep(
-            file,
-            out,
-            pairs(change),
-            seeds,
-            rows or [],
-            device,
-            tell,
-        )
+        share = share_of(cpus, gpus, retries)
+        where = make_engine(engine, device=device, address=address, share=share)
+        settings = pairs(change)
+        outcome = run_sweep(file, out, settings, seeds, rows or [], device, tell, where)
     except UsageError as error:
         fail(error, 2)
     except KeyboardInterrupt:
@@ -86,6 +109,9 @@ def sweep(
             "and the same command goes on from there",
             130,
         )
+    finally:
+        if where:
+            where.close()
     typer.echo(
         f"{outcome.page}: {len(outcome.made)} runs made, "
         f"{len(outcome.found)} were there"

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from cnnviz_utils.base.checked import Checked
 from cnnviz_utils.base.declared import Probability
+from cnnviz_utils.base.device import moved
 from cnnviz_utils.base.pictures import affine
 
 LUMA = (0.299, 0.587, 0.114)
@@ -139,9 +140,10 @@ class Augment(Checked):
 def _uniform(n: int, like: Tensor, generator: torch.Generator | None) -> Tensor:
     """Draws (n, 1, 1, 1), float32 in [0, 1), on the device of like."""
     device = like.device if generator is None else generator.device
-    return torch.rand(
+    drawn = torch.rand(
         n, 1, 1, 1, generator=generator, device=device, dtype=torch.float32
-    ).to(like.device)
+    )
+    return moved(drawn, like.device)
 
 
 def fixed_views(shift: float = 0.06) -> tuple[Callable[[Tensor], Tensor], ...]:

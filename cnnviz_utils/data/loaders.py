@@ -121,7 +121,30 @@ def batches(
     generator: torch.Generator | None = None,
     device: str | torch.device = "cpu",
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """One epoch of images float32 (n, 3, H, W) in [0, 1] with labels (n,).
+    """One epoch of images float32 (n, 3, H, W) in [0, 1] with labels (n,). See `drawn`
+    for the order."""
+    for chosen in drawn(
+        data,
+        batch_size,
+        shuffle=shuffle,
+        balanced=balanced,
+        drop_last=drop_last,
+        generator=generator,
+    ):
+        images, labels = data.on(device, chosen)
+        yield (augment(images, generator) if augment else images), labels
+
+
+def drawn(
+    data: Labelled,
+    batch_size: int,
+    *,
+    shuffle: bool = False,
+    balanced: bool = False,
+    drop_last: bool = False,
+    generator: torch.Generator | None = None,
+) -> Iterator[Tensor]:
+    """The positions of one epoch's images, int64 (n,) a batch.
 
     balanced: draw as many images as the set has, with replacement, every class equally
         often on average.
@@ -149,10 +172,8 @@ def batches(
             else torch.arange(len(data))
         )
     for chosen in order.split(batch_size):
-        if drop_last and len(chosen) < batch_size:
-            return
-        images, labels = data.on(device, chosen)
-        yield (augment(images, generator) if augment else images), labels
+        if not (drop_last and len(chosen) < batch_size):
+            yield chosen
 
 
 def class_weights(labels: Tensor, classes: int) -> Tensor:

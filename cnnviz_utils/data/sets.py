@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnnviz_utils.base.device import moved
 from cnnviz_utils.base.settings import UsageError
 
 
@@ -144,8 +145,8 @@ class ImageSet:
         """`self[index]` on a device. The images are moved as bytes and become floats
         there: a quarter of the traffic."""
         index = np.asarray(index) if not isinstance(index, int | slice) else index
-        images = torch.from_numpy(np.array(self.images[index])).to(device)
-        return images.float().div_(255), self.labels[index].to(device)
+        images = moved(torch.from_numpy(np.array(self.images[index])), device)
+        return images.float().div_(255), moved(self.labels[index], device)
 
     @property
     def size(self) -> int:

@@ -1,46 +1,32 @@
 """Run a table. Each row and seed is a run with a record of its own, so that a table can
 be stopped and continued, and two processes can each run some of its rows."""
 
-import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.files import StorageError, writable_folder, write_whole
+from cnnviz_utils.base.files import writable_folder
 from cnnviz_utils.base.paths import CHECKOUT
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.course.provenance import provenance
-from cnnviz_utils.course.records import plain
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.sets import Splits
+from cnnviz_utils.engines import Engine, make_engine
+from cnnviz_utils.sweep.jobs import (
+    Job,
+    Runner,
+    collect,
+    first_line,
+    read_record,
+    write_record,
+)
 from cnnviz_utils.sweep.overrides import check, choose_rows, override
 from cnnviz_utils.sweep.plan import Row, Sweep, check_seeds, read_sweep
 from cnnviz_utils.sweep.report import write_summary
-from cnnviz_utils.sweep.row import row_key, train_row
+from cnnviz_utils.sweep.row import row_key
 from cnnviz_utils.training.recipes import SOURCES, borrowed
 
-# what a finished run's record must say; one that does not is made again
-NEEDED = ("last_loss", "val", "test", "best_epoch", "seconds")
 # a text, and whether it is passing (an epoch's) or to stay (a run's)
 Progress = Callable[[str, bool], None]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run to be made: which row, which seed, where its record goes."""
-
-    row: Row
-    seed: int
-    record: Path
-
-    @property
-    def failure(self) -> Path:
-        return self.record.with_suffix(".failed.json")
-
-    def __str__(self) -> str:
-        return f"{self.row.name}, seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -54,14 +40,13 @@ class Outcome:
     failed: list[str] = field(default_factory=list)
 
 
-def plan_sweep(file, overrides=None, seeds=None, device: str = "auto") -> Sweep:
-    """The table as it will be run on this machine. Raises UsageError."""
-    pick_device(device)
+def plan_sweep(file, overrides=None, seeds=None, device: str = "cpu") -> Sweep:
+    """The table as it will be run on this kind of device. Raises UsageError."""
     sweep = override(read_sweep(file), overrides or {})
     if seeds:
         sweep = replace(sweep, seeds=check_seeds(list(seeds), "seeds"))
     # float16 needs a GPU: on a CPU use float32, and let the table say so
-    if pick_device(device).type == "cpu":
+    if device == "cpu":
         sweep = replace(
             sweep,
             rows=tuple(
@@ -130,75 +115,6 @@ def fetch_weights(rows: Sequence[Row], splits: Splits, progress: Progress) -> No
             raise UsageError(f"row {row!r}: {first_line(error)}") from None
 
 
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, after the name of its class unless the
-    message was written for the user."""
-    kind = (
-        ""
-        if isinstance(error, ValueError | OSError | ArithmeticError)
-        else f"{type(error).__name__}: "
-    )
-    return kind + (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def read_record(path: Path) -> dict | None:
-    """A record, None if there is none or it cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return (
-            content
-            if isinstance(content, dict)
-            and {"row", "seed"} <= set(content)
-            and ("error" in content or {"history", "provenance"} <= set(content))
-            and set(NEEDED) <= set(content.get("metrics", NEEDED))
-            else None
-        )
-    except (OSError, ValueError):
-        return None
-
-
-def run_job(job: Job, sweep: Sweep, splits: Splits, device: str, say: Progress) -> str:
-    """Make one run and write its record; "" or, if it failed, why (kept beside it as
-    .failed.json)."""
-    started = time.time()
-    known = {
-        "row": job.row.name,
-        "seed": job.seed,
-        "parameters": {"data": job.row.data(sweep.data), **job.row.settings},
-        "changed": job.row.changed,
-        "published": job.row.published,
-    }
-
-    def epoch(row: dict) -> None:
-        say(
-            f"epoch {row['epoch']} of {row['of']}, loss {row['train_loss']:.3f}, "
-            f"validation {row['valid_accuracy']:.4f}, "
-            f"{time.time() - started:.0f} s",
-            True,
-        )
-
-    try:
-        found = train_row(job.row.settings, splits, job.seed, device, epoch)
-    except StorageError:  # nor could anything be said about it
-        raise
-    except Exception as error:  # whatever it is, the other rows still run
-        write_whole(
-            job.failure,
-            json.dumps(plain(known | {"error": first_line(error)}), indent=1),
-        )
-        return first_line(error)
-    facts = provenance() | {
-        "device": str(pick_device(device)),
-        "data": splits.fingerprint,
-        "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
-    }
-    write_whole(
-        job.record, json.dumps(plain(known | found | {"provenance": facts}), indent=1)
-    )
-    job.failure.unlink(missing_ok=True)
-    return ""
-
-
 def run_sweep(
     file: str | Path,
     out: Path | None = None,
@@ -207,6 +123,7 @@ def run_sweep(
     rows: Sequence[str] = (),
     device: str = "auto",
     progress: Progress = lambda text, passing: None,
+    engine: Engine | None = None,
 ) -> Outcome:
     """Run what is not yet recorded of a table, and write its summary (index.html,
     summary.csv, summary.json) to `out`.
@@ -215,43 +132,41 @@ def run_sweep(
     overrides: other settings, see `overrides.override`.
     seeds: other seeds than the file's.
     rows: only these rows; the summary still has all of them.
+    engine: where the runs are made (`make_engine`), by default in this process. Its
+        machines find the data and the weights at the same places as this one.
 
     Raises UsageError before anything runs if something asked for does not exist or does
     not fit. If a run fails later, it is named in the outcome and the others still run.
     """
-    sweep = plan_sweep(file, overrides, seeds, device)
+    engine = engine or make_engine(device=device)
+    sweep = plan_sweep(file, overrides, seeds, engine.device)
     chosen = choose_rows(rows, sweep.rows)
     out = Path(out or (CHECKOUT or Path.cwd()) / "reports" / "sweeps" / sweep.name)
     data = read_data(sweep)
     splits = data[sweep.data["size"]]
     seen = {row.name: data[row.data(sweep.data)["size"]] for row in sweep.rows}
+    keys = {row.name: row_key(row, seen[row.name]) for row in sweep.rows}
     stems = {
-        row.name: out / "records" / f"{row.slug}-{row_key(row, seen[row.name])}"
-        for row in sweep.rows
+        row.name: out / "records" / f"{row.slug}-{keys[row.name]}" for row in sweep.rows
     }
+    # a whole table first, then the next seed
     jobs = [
-        Job(sweep.rows[i], seed, Path(f"{stems[sweep.rows[i].name]}-seed{seed}.json"))
-        # a whole table first, then the next seed
+        Job(
+            row=row,
+            seed=seed,
+            record=Path(f"{stems[row.name]}-seed{seed}.json"),
+            data=row.data(sweep.data),
+            key=keys[row.name],
+        )
         for seed in sweep.seeds
-        for i in chosen
+        for row in (sweep.rows[i] for i in chosen)
     ]
-    fetch_weights(
-        [job.row for job in jobs if not read_record(job.record)], splits, progress
-    )
+    missing = [job for job in jobs if not read_record(job.record)]
+    fetch_weights([job.row for job in missing], splits, progress)
     writable_folder(out / "records")
     outcome = Outcome(out / "index.html")
     try:
-        for number, job in enumerate(jobs, start=1):
-            head = f"[{number}/{len(jobs)}] {job}: "
-            say = lambda text, passing, head=head: progress(head + text, passing)
-            if read_record(job.record):
-                outcome.found.append(str(job))
-                say(f"already there, {_result(job)}", False)
-                continue
-            say("starts", True)
-            problem = run_job(job, sweep, seen[job.row.name], device, say)
-            (outcome.failed if problem else outcome.made).append(str(job))
-            say(f"FAILED, {problem}" if problem else _result(job), False)
+        _run_jobs(jobs, Runner(device, seen), engine, outcome, progress)
     finally:
         write_summary(
             sweep,
@@ -260,6 +175,45 @@ def run_sweep(
             splits,
         )
     return outcome
+
+
+def _run_jobs(
+    jobs: list[Job],
+    runner: Runner,
+    engine: Engine,
+    outcome: Outcome,
+    progress: Progress,
+) -> None:
+    """Make a table's missing runs on the engine, and note what became of each."""
+    missing = []
+    for number, job in enumerate(jobs, start=1):
+        if read_record(job.record):
+            outcome.found.append(str(job))
+            progress(f"[{number}/{len(jobs)}] {job}: {_there(job)}", False)
+        else:
+            missing.append((number, job))
+    say = lambda n, text: progress(
+        f"[{missing[n][0]}/{len(jobs)}] {missing[n][1]}: {text}", True
+    )
+    for answer in engine.run(runner, [job for _, job in missing], say):
+        number, job = missing[answer.number]
+        record = answer.value
+        if answer.problem:
+            record = job.known | {"error": answer.problem}
+        if record is None:
+            outcome.found.append(str(job))
+            line = _there(job)
+        elif problem := write_record(job, record):
+            outcome.failed.append(str(job))
+            line = f"FAILED, {problem}"
+        else:
+            outcome.made.append(str(job))
+            line = _result(job)
+        progress(f"[{number}/{len(jobs)}] {job}: {line}", False)
+
+
+def _there(job: Job) -> str:
+    return f"already there, {_result(job)}"
 
 
 def _result(job: Job) -> str:
@@ -271,17 +225,3 @@ def _result(job: Job) -> str:
         f"validation {here['val']:.4f}, test {here['test']:.4f}{beside}, "
         f"{here['seconds']:.0f} s"
     )
-
-
-def collect(stem: Path) -> dict[str, list[dict]]:
-    """All records of a row with these settings, whichever the seed: {"runs": finished
-    ones, "failed": failed ones}."""
-    found: dict[str, list[dict]] = {"runs": [], "failed": []}
-    for path in sorted(stem.parent.glob(f"{stem.name}-seed*.json")):
-        if record := read_record(path):
-            kind = "failed" if path.name.endswith(".failed.json") else "runs"
-            found[kind].append(record | {"file": f"records/{path.name}"})
-    return {
-        kind: sorted(records, key=lambda r: r["seed"])
-        for kind, records in found.items()
-    }

@@ -19,8 +19,9 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "predictions_csv",
             "top_k",
         ],
+        "epochs": ["History"],
         "features": ["answers", "logistic_head", "pooled_features"],
-        "loop": ["History", "fit"],
+        "loop": ["fit"],
         "lr_finder": ["LrCurve", "find_lr"],
         "optimiser": ["lr_factor", "make_optimiser", "parameter_groups"],
         "precision": [

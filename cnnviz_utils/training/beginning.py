@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnviz_utils.base import pictures
+from cnnviz_utils.base.device import moved
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.hooks import evaluating, logits_of
 from cnnviz_utils.base.paths import cache_root
@@ -91,7 +92,7 @@ class Maps:
         views = (self.turn + rows) % len(self.kept)
         found = torch.from_numpy(np.array(self.kept[views, rows]))
         found = found.movedim(-1, -3) if self.kept.ndim == 5 else found
-        return found.to(device), self.labels[index].to(device)
+        return moved(found, device), moved(self.labels[index], device)
 
 
 class Rest(nn.Module):

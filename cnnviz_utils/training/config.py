@@ -44,7 +44,7 @@ class TrainConfig(Checked):
     momentum: Annotated[Fraction, Field(description="Adam's first beta, too")] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
     epochs: Epochs = 10
-    batch_size: BatchSize = 64
+    batch_size: BatchSize = 64  # of each process
     schedule: Literal["constant", "step", "cosine", "one_cycle"] = "one_cycle"
     step_size: Annotated[
         Epochs,
@@ -75,6 +75,14 @@ class TrainConfig(Checked):
             description="parts of the network that learn at another peak rate",
         ),
     ] = ()
+    sync_batch_norm: Annotated[
+        bool,
+        Field(
+            description="where several processes train together (`torchrun`), batch "
+            "normalisation is over the images of all; otherwise each process has its "
+            "own"
+        ),
+    ] = False
     amp: Annotated[
         Precision, Field(description="float16 with gradient scaler, GPU only")
     ] = "off"

@@ -46,11 +46,12 @@ def predict(
     device = pick_device(device)
     model.to(device)
     with evaluating(model):
+        # moved once at the end: moving each batch would wait for it
         logits = [
-            _logits(model, images).cpu()
+            _logits(model, images)
             for images, _ in batches(data, batch_size, device=device)
         ]
-    return torch.cat(logits), data.labels
+    return torch.cat(logits).cpu(), data.labels
 
 
 def _logits(model: nn.Module, images: Tensor) -> Tensor:

@@ -46,13 +46,3 @@ def check_outputs(logits: Tensor, images: int, classes: int) -> None:
             f"{classes}), this network gives {tuple(logits.shape)}: build it with "
             f"{classes} classes"
         )
-
-
-def refuse_overflow(values: Tensor, what: str, where: str) -> None:
-    """Raises FloatingPointError, with what can be done about it, unless all values are
-    finite."""
-    if not values.isfinite().all():
-        raise FloatingPointError(
-            f"{what} became NaN or infinite in {where}: "
-            "a smaller learning rate or gradient clipping may help"
-        )

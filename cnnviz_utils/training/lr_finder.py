@@ -13,7 +13,8 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.config import TrainConfig
-from cnnviz_utils.training.loop import Stepper, classes_in, seeded
+from cnnviz_utils.training.loop import classes_in, seeded
+from cnnviz_utils.training.step import Stepper
 
 
 @dataclass(frozen=True)

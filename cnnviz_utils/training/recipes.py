@@ -14,7 +14,7 @@ from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.sets import Splits
 from cnnviz_utils.models.build import build_model, load_weights
 from cnnviz_utils.training.config import TrainConfig
-from cnnviz_utils.training.loop import History
+from cnnviz_utils.training.epochs import History
 from cnnviz_utils.training.store import fit_or_load, plain_weights
 
 # the more usual settings: more momentum and no label smoothing at a lower learning

@@ -17,19 +17,31 @@ from cnnviz_utils.base import pictures
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.data import augment
-from cnnviz_utils.data.loaders import batches, class_weights
+from cnnviz_utils.data.loaders import batches, class_weights, drawn
 from cnnviz_utils.data.sets import ImageSet, Rows
-from cnnviz_utils.training import adversary, beginning, loop, losses, optimiser
+from cnnviz_utils.training import (
+    adversary,
+    beginning,
+    epochs,
+    feed,
+    loop,
+    losses,
+    optimiser,
+    step,
+)
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.epochs import History
 from cnnviz_utils.training.evaluation import predict
 from cnnviz_utils.training.identity import state_bytes, what_it_computes
-from cnnviz_utils.training.loop import History, fit
+from cnnviz_utils.training.loop import fit
+from cnnviz_utils.training.team import current_team
 
 # other code gives other weights
 TRAINING_CODE = (
-    *(loop, losses, optimiser, beginning, adversary, augment, pictures),
-    *(batches, class_weights),
+    *(loop, epochs, step, losses, feed, optimiser, beginning, adversary),
+    *(augment, pictures),
+    *(batches, drawn, class_weights),
     *(predict, ImageSet, Rows),  # the best epoch is chosen by what is predicted
 )
 
@@ -105,12 +117,15 @@ def fit_or_load(
     nothing is left in `.grad`.
 
     A damaged entry is trained again. `cache` is a folder, by default "models" among the
-    caches.
+    caches. Of several processes that train together (`torchrun`) the first one looks
+    and writes; all must see the same folder.
     """
+    team = current_team()
     modes = {module: module.training for module in model.modules()}
     first_weights = copy.deepcopy(model.state_dict())
 
     def train_and_save(folder: Path) -> None:
+        team.told(True)
         # an entry that could not be read may have left others
         model.load_state_dict(first_weights)
         history = fit(model, train, valid, config, device, progress, change)
@@ -126,7 +141,14 @@ def fit_or_load(
     where = (cache or cache_root() / "models") / run_key(
         model, train, valid, config, change
     )
-    history = cached(where, train_and_save, read)
+    if team.leads:
+        history = cached(where, train_and_save, read)
+        team.told(False)
+    else:
+        while team.told():
+            model.load_state_dict(first_weights)
+            fit(model, train, valid, config, device, progress, change)
+        history = read(where)
     for module, mode in modes.items():
         module.training = mode
     model.zero_grad(set_to_none=True)

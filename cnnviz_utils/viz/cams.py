@@ -5,7 +5,7 @@ return raw numbers at the layer's own resolution: compare those. `normalise_maps
 `upsample_maps` are for display and for scores.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +15,10 @@ from cnnviz_utils.base.declared import Sides
 from cnnviz_utils.base.hooks import logits_of
 from cnnviz_utils.base.settings import fitting_sides
 from cnnviz_utils.viz.gradients import input_gradient
+from cnnviz_utils.viz.later import deferring
 from cnnviz_utils.viz.layers import (
     Layer,
+    LayerGradients,
     Targets,
     layer_gradients,
     layer_maps,
@@ -89,6 +91,7 @@ def _class_weights(model: nn.Module, maps: Tensor, logits: Tensor) -> Tensor | N
     return None
 
 
+@deferring()
 def grad_cam(
     model: nn.Module,
     images: Tensor,
@@ -113,10 +116,15 @@ def grad_cam(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
+    return _grad_cam_of(seen, relu)
+
+
+def _grad_cam_of(seen: LayerGradients, relu: bool = True) -> Tensor:
     weights = seen.gradients.mean((2, 3), keepdim=True)
     return _rectify((weights * seen.activations).sum(1), relu)
 
 
+@deferring()
 def grad_cam_plus_plus(
     model: nn.Module,
     images: Tensor,
@@ -142,6 +150,10 @@ def grad_cam_plus_plus(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
+    return _grad_cam_plus_plus_of(seen, relu)
+
+
+def _grad_cam_plus_plus_of(seen: LayerGradients, relu: bool = True) -> Tensor:
     g, total = seen.gradients, seen.activations.sum((2, 3), keepdim=True)
     # numerator and denominator divided by g^2, which underflows in early layers
     below = 2 + g * total
@@ -150,6 +162,7 @@ def grad_cam_plus_plus(
     return _rectify((weights * seen.activations).sum(1), relu)
 
 
+@deferring()
 def layer_cam(
     model: nn.Module,
     images: Tensor,
@@ -171,9 +184,22 @@ def layer_cam(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
+    return _layer_cam_of(seen, relu)
+
+
+def _layer_cam_of(seen: LayerGradients, relu: bool = True) -> Tensor:
     return _rectify((seen.gradients.clamp(min=0) * seen.activations).sum(1), relu)
 
 
+# the maps of a layer whose gradients are there already, by the method's name
+OF_GRADIENTS: dict[str, Callable[[LayerGradients], Tensor]] = {
+    "grad_cam": _grad_cam_of,
+    "grad_cam_plus_plus": _grad_cam_plus_plus_of,
+    "layer_cam": _layer_cam_of,
+}
+
+
+@deferring()
 def guided_grad_cam(
     model: nn.Module,
     images: Tensor,
@@ -190,9 +216,7 @@ def guided_grad_cam(
     seen = layer_gradients(
         model, images, layer, targets, call, layout=layout, grid=grid
     )
-    coarse = _rectify(
-        (seen.gradients.mean((2, 3), keepdim=True) * seen.activations).sum(1), True
-    )
+    coarse = _grad_cam_of(seen)
     fine = input_gradient(model, images, seen.targets, rule="guided")
     return upsample_maps(coarse, images.shape[-2:])[:, None] * fine
 

@@ -4,17 +4,20 @@ picture. Here is also how a network is looked at: its modes and its images."""
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from cnnviz_utils.base.hooks import (
     evaluating,
+    every_module,
     in_its_type,
     layer_name,
     logits_of,
     tensors_in,
 )
+from cnnviz_utils.viz.later import deferring
 from cnnviz_utils.viz.layouts import LAYOUTS, Size, fits, read_maps, sides
 
 # by name, as the module itself, or None: `last_spatial_layer`
@@ -22,6 +25,8 @@ Layer = str | nn.Module | None
 # a layer's name, the layer, what it gave
 Output = tuple[str, nn.Module, Tensor]
 log = logging.getLogger("cnnviz")
+# the last layer that was found in a network, and for what
+FOUND: WeakKeyDictionary[nn.Module, tuple[tuple, str]] = WeakKeyDictionary()
 
 
 @contextmanager
@@ -33,7 +38,12 @@ def looking(model: nn.Module) -> Iterator[None]:
 
     Raises: ValueError: the network's weights were made in inference mode.
     """
-    with evaluating(model), torch.inference_mode(False), torch.no_grad():
+    with (
+        deferring(),
+        evaluating(model),
+        torch.inference_mode(False),
+        torch.no_grad(),
+    ):
         try:
             yield
         except RuntimeError as error:
@@ -78,7 +88,17 @@ def find_layer(
     """
     if layer is not None:
         return layer_name(model, layer)
-    name = last_spatial_layer(model, images, layout=layout, grid=grid)
+    if layout != "channels_first":  # which tokens count depends on the weights
+        name = last_spatial_layer(model, images, layout=layout, grid=grid)
+    else:
+        # a forward pass; what it shows depends on the modules and the images' size
+        own = tuple((id(m), type(m)) for m in every_module(model))
+        key = (own, images.shape[1:], images.dtype, grid)
+        known = FOUND.get(model)
+        if known is None or known[0] != key:
+            name = last_spatial_layer(model, images, layout=layout, grid=grid)
+            known = FOUND[model] = (key, name)
+        name = known[1]
     log.info("layer=None: %s of %s", name, type(model).__name__)
     return name
 

@@ -7,8 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.device import moved
 from cnnviz_utils.base.hooks import logits_of
 from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.viz.later import refuse, waits
 
 # a class for all images or one an image, by number or by name; None: the predicted one
 Targets = int | str | Sequence[int] | Sequence[str] | Tensor | None
@@ -77,11 +79,12 @@ def _numbers(targets: object, classes: Sequence[str]) -> Tensor:
     if chosen.dtype == torch.bool or chosen.is_complex():
         kind = str(chosen.dtype).removeprefix("torch.")
         raise UsageError(f"targets are class numbers, not {kind}")
-    whole = not chosen.is_floating_point() or (
-        torch.equal(chosen, chosen.floor()) and bool((chosen.abs() < 2**53).all())
-    )
-    if not whole:
-        raise UsageError(f"targets are class numbers, not {chosen.tolist()}")
+    if chosen.is_floating_point():
+        # NaN is unequal to itself; beyond 2^53 there are no fractions left
+        refuse(
+            ((chosen != chosen.floor()) | ~(chosen.abs() < 2**53)).any(),
+            lambda: UsageError(f"targets are class numbers, not {chosen.tolist()}"),
+        )
     return chosen.long()
 
 
@@ -105,11 +108,17 @@ def choose_targets(
             f"targets: one class, or one for each of the {n} images, not shape "
             f"{tuple(chosen.shape)}"
         )
-    if n and (int(chosen.min()) < 0 or int(chosen.max()) >= count):
-        raise ValueError(
-            f"targets must be from 0 to {count - 1}, but there is {chosen.tolist()}"
+    if n:
+        low, high = chosen.aminmax()
+        refuse(
+            (low < 0) | (high >= count),
+            lambda: ValueError(
+                f"targets must be from 0 to {count - 1}, but there is {chosen.tolist()}"
+            ),
         )
-    return chosen.to(logits.device)
+    # to be asked later, perhaps: wrong ones must not reach a kernel
+    safe = chosen.clamp(0, max(0, count - 1)) if waits(chosen) else chosen
+    return moved(safe, logits.device)
 
 
 def answer(
