@@ -14,7 +14,7 @@ LESSONS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("[0
 pytestmark = pytest.mark.parametrize("path", LESSONS, ids=lambda p: p.stem)
 
 
-OF_AN_EXERCISE = {"check-definition", "answer", "check", "solution", "hidden-check"}
+OF_AN_EXERCISE = {"check-definition", "answer", "check", "solution", "hidden-check", "predict"}
 
 
 def read(path):

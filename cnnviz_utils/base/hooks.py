@@ -27,7 +27,9 @@ def _by_path(model: nn.Module, name: str) -> nn.Module | None:
     """The module of a name such as "layer4.1.relu", None if there is none."""
     found: nn.Module | None = model
     for part in name.split("."):
-        found = None if found is None else found._modules.get(part)
+        # a scripted network's has no `get`
+        inside = {} if found is None else found._modules
+        found = inside[part] if part in inside else None  # noqa: SIM401
     return found
 
 
@@ -69,7 +71,8 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
         UsageError: it is scripted or traced, and shows nothing of what it does.
     """
     name = layer_name(model, layer)
-    module = dict(model.named_modules(remove_duplicate=False))[name]
+    module = _by_path(model, name)
+    assert module is not None
     if isinstance(module, torch.jit.ScriptModule):
         raise UsageError(
             f"layer {name!r} is scripted or traced, and shows nothing of what it does: "
