@@ -23,6 +23,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "plot_scatter3d",
         ],
         "comparison": ["plot_published"],
+        "contours": ["contours"],
         "diagrams": [
             "Diagram",
             "draw_block",
