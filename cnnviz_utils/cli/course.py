@@ -205,4 +205,6 @@ def lab() -> None:
     folder = CHECKOUT / "notebooks" if CHECKOUT else Path.cwd()
     if not list(folder.glob("[0-9]*.ipynb")):
         fail(f"there are no lessons in {folder}: `cnnviz copy DIR` puts them there", 2)
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+    contents = "--ServerApp.contents_manager_class=cnnviz_utils.course.contents.Lessons"
+    command = [sys.executable, "-m", "jupyterlab", contents, str(folder)]
+    os.execv(sys.executable, command)
