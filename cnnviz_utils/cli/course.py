@@ -156,7 +156,7 @@ def to_html(
         float, typer.Option(min=0.1, help="Seconds that one notebook may take.")
     ] = 60,
 ) -> None:
-    """Turn any notebook into a self-contained page without scripts.
+    """Turn any notebook into a self-contained page in which nothing of it runs.
 
     Everything that could run is taken out. A folder gets an index as well.
     """

@@ -31,9 +31,10 @@ class Lessons(AsyncLargeFileManager):
     """Files as they are; notebooks with the description of the kernel that will run
     them."""
 
-    async def get(self, path, content=True, type=None, format=None, **more):
-        model = await super().get(path, content, type, format, **more)
-        if model["type"] == "notebook" and content:
+    # as the server calls it: the content is wanted unless it says otherwise
+    async def get(self, path: str, *options: Any, **named: Any) -> dict[str, Any]:
+        model = await super().get(path, *options, **named)
+        if model["type"] == "notebook" and model["content"]:
             notebook = model["content"]
             notebook["metadata"] = described(dict(notebook["metadata"]))
         return model
