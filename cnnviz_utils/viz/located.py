@@ -74,6 +74,13 @@ def check_images(images: Tensor, model: nn.Module) -> Tensor:
     return in_its_type(model, images)
 
 
+def way_of(model: nn.Module, images: Tensor) -> tuple:
+    """What decides which steps images take through a network, but for its code: its
+    modules, and the images' shape and type. For what need be found out only once."""
+    own = tuple((id(m), type(m)) for m in every_module(model))
+    return own, images.shape[1:], images.dtype
+
+
 def find_layer(
     model: nn.Module,
     layer: Layer,
@@ -92,8 +99,7 @@ def find_layer(
         name = last_spatial_layer(model, images, layout=layout, grid=grid)
     else:
         # a forward pass; what it shows depends on the modules and the images' size
-        own = tuple((id(m), type(m)) for m in every_module(model))
-        key = (own, images.shape[1:], images.dtype, grid)
+        key = (*way_of(model, images), grid)
         known = FOUND.get(model)
         if known is None or known[0] != key:
             name = last_spatial_layer(model, images, layout=layout, grid=grid)
