@@ -6,6 +6,9 @@ READY := .venv/.ready
 PEERS := .venv-peers
 PHOTOS ?=
 
+# where Python may not keep what it has compiled, each process compiles torch and the rest anew: 8 seconds
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help report test lab notebooks bench docs lock clean
 

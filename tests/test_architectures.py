@@ -18,7 +18,7 @@ from cnnviz_utils.models.build import build_model, count_parameters
 from cnnviz_utils.models.costs import layer_costs
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.loop import fit
-from cnnviz_utils.training.step import loss_of
+from cnnviz_utils.training.losses import heads_of, loss_of
 
 NAMES = ("small_vgg", "small_googlenet", "small_mobilenet")
 
@@ -53,7 +53,7 @@ def test_auxiliary_heads_speak_in_training_only_and_count_0_3():
     assert model.eval()(images).shape == (4, 5)
     main, second, first = output = model.train()(images)
     expected = F.cross_entropy(main, labels) + 0.3 * F.cross_entropy(second, labels) + 0.3 * F.cross_entropy(first, labels)
-    torch.testing.assert_close(loss_of(output, labels, TrainConfig(), None), expected)
+    torch.testing.assert_close(loss_of(*heads_of(output), labels, TrainConfig(), None), expected)
     assert build_model("small_googlenet", 5, auxiliary=False).train()(images).shape == (4, 5)
 
 

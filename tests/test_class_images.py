@@ -197,7 +197,7 @@ def test_smoothness_makes_smooth():
 
 def test_bad_input_gets_a_sentence():
     model = conv_network()
-    with pytest.raises(ValueError, match="pixels, fourier"):
+    with pytest.raises(ValueError, match="fourier, pixels"):
         ci.class_images(model, 0, 24, [0], recipe=replace(RECIPE, parametrisation="wavelets"))
     with pytest.raises(ValueError, match="from 0 to 3"):
         ci.class_images(model, 4, 24, [0], recipe=RECIPE)

@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from cnnviz_utils.base.networks import TORCHVISION
 from cnnviz_utils.data.photos import fetch as fetching
 from cnnviz_utils.data.photos.download import BLOCK, DownloadError, download
 from cnnviz_utils.data.photos.fetch import SETS, Source, fetch, source
 from cnnviz_utils.data.photos.unpack import unpack
-from cnnviz_utils.base.networks import TORCHVISION
 
 CONTENT = np.random.default_rng(0).bytes(900_000)
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"

@@ -192,7 +192,7 @@ def test_a_folder_that_somebody_works_in_is_left_alone(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["text"]
 
 
-def test_a_file_where_a_folder_belongs_is_one_sentence(tmp_path):
+def test_a_file_where_a_folder_belongs_is_one_sentence(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(StorageError, match="cannot be written .*choose another place"):
@@ -201,6 +201,11 @@ def test_a_file_where_a_folder_belongs_is_one_sentence(tmp_path):
             write_whole(place / "x", "text")
     with pytest.raises(StorageError, match="cannot be written"):
         cached(tmp_path / "file" / "entry", make, whole)
+    monkeypatch.chdir(tmp_path)  # and where the place is a name alone
+    with pytest.raises(StorageError, match="^file cannot be written"):
+        writable_folder(Path("file"))
+    with pytest.raises(StorageError, match="^file/x cannot be written"):
+        write_whole(Path("file/x"), "text")
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("2000000 requested and 1024 written")])

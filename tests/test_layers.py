@@ -10,9 +10,9 @@ import torchvision
 from torch import nn
 
 from cnnviz_utils import viz
-from cnnviz_utils.base.hooks import get_layer, layer_name
+from cnnviz_utils.base.hooks import get_layer, layer_name, logits_of
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.viz.targets import class_number, logits_of
+from cnnviz_utils.viz.targets import class_number
 
 
 def network():

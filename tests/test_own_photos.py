@@ -13,12 +13,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.base.room import reserved
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli import app
 from cnnviz_utils.cli.photos import check_photos, own_photos
 from cnnviz_utils.course.lessons import all_lessons
 from cnnviz_utils.data.loaders import load_data
-from cnnviz_utils.data.photos.folders import reserved
 from cnnviz_utils.data.photos.inspection import inspect_folder
 from cnnviz_utils.data.splits import near_duplicates
 

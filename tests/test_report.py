@@ -283,6 +283,9 @@ def test_pictures_of_all_kinds_and_widths():
     ({"text/html": "<iframe src='https://example.org'></iframe>"}, "a page from elsewhere"),
     ({"application/vnd.jupyter.widget-view+json": {"model_id": "x"}, "text/plain": "IntSlider(value=3)"}, "controls"),
     ({"application/x-strange": "?"}, "application/x-strange"),
+    ({"image/png": PIXEL[:24]}, "a picture that is damaged"),
+    ({"image/png": PIXEL + "é"}, "a picture that is damaged"),
+    ({"application/pdf": "JVBERi0xLjQ=", "text/plain": "<Figure>"}, "a PDF document. It is in the notebook"),
     ({"image/png": "no picture"}, "damaged"),
 ])
 def test_what_cannot_be_shown_is_named(data, said):

@@ -50,7 +50,7 @@ def ours(task: Task) -> dict:
     from cnnviz_utils.training.loop import fit
 
     started, ends = time.perf_counter(), []
-    splits = folder(Path(task.folder), size=task.size, valid=0.01, test=0.01)
+    splits = folder(Path(task.folder), task.size, seed=0, valid=0.05, test=0.05)
     config = TrainConfig(
         optimiser="adamw", lr=RATE, weight_decay=0.01, schedule="constant",
         epochs=task.epochs, batch_size=task.batch,

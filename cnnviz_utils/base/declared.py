@@ -27,6 +27,10 @@ DataSet: Any = Annotated[Literal[DATA_SETS], Field(description="which data set")
 Size = Annotated[
     int, Field(ge=8, le=1024, description="height and width of images in pixels")
 ]
+Side = Annotated[int, Field(ge=1, le=100_000)]
+Sides: Any = Annotated[
+    list[Side], Field(min_length=2, max_length=2, description="height and width")
+]
 DrawnSize = Annotated[
     int,
     Field(

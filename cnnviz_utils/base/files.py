@@ -9,7 +9,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,7 +40,9 @@ def storing(place: Path) -> Iterator[None]:
     except OSError as error:
         # numpy tells of a full disk without the system's number
         full = error.errno in FULL or " requested and " in str(error)
-        ours = str(error.filename or "").startswith(str(place.parent))
+        # one of the two may be relative
+        named = os.path.abspath(error.filename) if error.filename else ""
+        ours = named.startswith(os.path.abspath(place.parent))
         if full:
             raise StorageError(
                 f"no space is left to write {place}: free some, or choose another place"
@@ -139,7 +141,7 @@ def locked(folder: Path) -> Iterator[None]:
     with FileLock(lock, mode=0o666):
         for stale in folder.parent.glob(f".{folder.name}.*"):
             if stale != lock:
-                shutil.rmtree(stale, ignore_errors=True)
+                _remove(stale)
         yield
 
 
@@ -148,17 +150,27 @@ def written_whole(folder: Path) -> Iterator[Path]:
     """An empty folder to write into. At the end it replaces `folder`; after an error it
     is removed."""
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    before = work.with_name(f"{work.name}.before")
     try:
         yield work
         # mkdtemp's folders are private, a cache may be shared
         _share(work)
-        if folder.is_dir() and not folder.is_symlink():
-            shutil.rmtree(folder)
-        else:
-            folder.unlink(missing_ok=True)
+        # aside first: another user's entry can be moved, not emptied
+        with suppress(FileNotFoundError):
+            os.rename(folder, before)
         os.rename(work, folder)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        for path in (work, before):
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder or file, as far as that goes."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
 
 
 def _share(path: Path) -> None:
@@ -168,9 +180,9 @@ def _share(path: Path) -> None:
     path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
-def write_whole(path: Path, text: str | bytes) -> None:
-    """A file of text or bytes that is all there or as it was before; folders are made
-    as needed. Raises StorageError where it cannot be written."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """A file that is either all there or as it was before; folders are made as needed.
+    Raises StorageError where it cannot be written."""
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         for stale in path.parent.glob(f".{path.name}.*.part"):
@@ -180,7 +192,9 @@ def write_whole(path: Path, text: str | bytes) -> None:
         temporary = Path(name)
         try:
             with os.fdopen(handle, "wb") as stream:
-                stream.write(text.encode() if isinstance(text, str) else text)
+                stream.write(
+                    content if isinstance(content, bytes) else content.encode()
+                )
             _share(temporary)
             os.replace(temporary, path)
         finally:

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from copy import copy
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.settings import nearest
+from cnnviz_utils.base.settings import UsageError, nearest
 
 
 def every_module(model: nn.Module) -> list[nn.Module]:
@@ -26,7 +27,9 @@ def _by_path(model: nn.Module, name: str) -> nn.Module | None:
     """The module of a name such as "layer4.1.relu", None if there is none."""
     found: nn.Module | None = model
     for part in name.split("."):
-        found = None if found is None else found._modules.get(part)
+        # a scripted network's has no `get`
+        inside = {} if found is None else found._modules
+        found = inside[part] if part in inside else None  # noqa: SIM401
     return found
 
 
@@ -52,6 +55,8 @@ def layer_name(model: nn.Module, layer: str | nn.Module) -> str:
             f"layer is {wrong}, a {type(layer).__name__}, not a layer inside this "
             f"{type(model).__name__}"
         )
+    if not isinstance(layer, str):
+        raise KeyError(f"layer is a name or a module, not {layer!r}")
     if layer not in dict(names):
         known = nearest(layer, [name for name, _ in names])
         raise KeyError(f"{type(model).__name__} has no layer {layer!r}{known}")
@@ -63,8 +68,17 @@ def get_layer(model: nn.Module, layer: str | nn.Module) -> nn.Module:
     network is its own answer.
 
     Raises: KeyError: no such layer; the message lists the names that there are.
+        UsageError: it is scripted or traced, and shows nothing of what it does.
     """
-    return model.get_submodule(layer_name(model, layer))
+    name = layer_name(model, layer)
+    module = _by_path(model, name)
+    assert module is not None
+    if isinstance(module, torch.jit.ScriptModule):
+        raise UsageError(
+            f"layer {name!r} is scripted or traced, and shows nothing of what it does: "
+            "take the network as it was before torch.jit"
+        )
+    return module
 
 
 def tensors_in(output: object) -> dict[object, Tensor]:
@@ -77,6 +91,43 @@ def tensors_in(output: object) -> dict[object, Tensor]:
     else:
         items = enumerate(output) if isinstance(output, list | tuple) else ()
     return {key: value for key, value in items if isinstance(value, Tensor)}
+
+
+def logits_of(output: object) -> Tensor:
+    """The logits (N, classes) in what a network gave: the tensor itself, what is called
+    "logits" in a dict or a named tuple, or the one tensor of that shape in a tuple.
+
+    Raises: ValueError: there are none, or it can't be told which they are.
+    """
+    if isinstance(output, Tensor):
+        if output.ndim == 2:
+            return output
+        found = str(tuple(output.shape))
+    else:
+        named = (
+            output.get("logits")
+            if isinstance(output, Mapping)
+            else getattr(output, "logits", None)
+        )
+        candidates = [t for t in tensors_in(output).values() if t.ndim == 2]
+        if isinstance(named, Tensor) and named.ndim == 2:
+            return named
+        if len(candidates) == 1:
+            return candidates[0]
+        shapes = [str(tuple(t.shape)) for t in tensors_in(output).values()]
+        found = f"a {type(output).__name__} of {', '.join(shapes) or 'no tensors'}"
+    raise ValueError(
+        f"the network must give logits (N, classes), but it gives {found}: "
+        "wrap it in a module whose forward gives one number a class "
+        "(of a map of classes, the mean over the places that are asked about)"
+    )
+
+
+def in_its_type(model: nn.Module, images: Tensor) -> Tensor:
+    """Images in the floating type that the network computes in, that of its first
+    weights: a network made `.half()` takes no float32."""
+    weights = next((p for p in model.parameters() if p.is_floating_point()), None)
+    return images if weights is None else images.to(weights.dtype)
 
 
 def one_tensor(output: object, layer: str) -> tuple[object, Tensor]:

@@ -87,6 +87,14 @@ def fitting(value: object, kind: Any, what: str) -> Any:
         raise UsageError(_own_words(error, what) or unfit(what, kind, value)) from None
 
 
+def fitting_sides(size: object, kind: Any) -> tuple[int, int]:
+    """Height and width from one number for both, or from two."""
+    both = [size, size] if isinstance(size, int | float | str | None) else size
+    listed = list(both) if isinstance(both, Iterable) else both
+    height, width = fitting(listed, kind, "size")
+    return height, width
+
+
 def _own_words(error: ValidationError, what: str) -> str:
     """What a UsageError inside says, for instance of settings within settings."""
     inside = [e.get("ctx", {}).get("error") for e in error.errors()]

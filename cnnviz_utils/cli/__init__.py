@@ -1,6 +1,7 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
 data and weights, `get` the one that downloads, `sweep` the one that replays a table,
-`explain` the one that looks at photos, `grading` those for a class.
+`explain` the one that looks at photos, `badges` one for authors, `grading` those for a
+class.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -12,7 +13,7 @@ import sys
 import typer
 
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.cli import course, data, explain, get, grading, sweep
+from cnnviz_utils.cli import badges, course, data, explain, get, grading, sweep
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -29,6 +30,7 @@ app.command()(data.data)
 app.command()(get.get)
 app.command()(data.pretrain)
 app.command()(course.execute)
+app.command()(badges.badges)
 app.command(name="html")(course.to_html)
 app.command()(course.copy)
 app.command()(course.lab)

@@ -1,6 +1,5 @@
 """The commands about lessons: run, lessons, execute, html, copy, lab."""
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -157,7 +156,7 @@ def to_html(
         float, typer.Option(min=0.1, help="Seconds that one notebook may take.")
     ] = 60,
 ) -> None:
-    """Turn any notebook into a self-contained page without scripts.
+    """Turn any notebook into a self-contained page in which nothing of it runs.
 
     Everything that could run is taken out. A folder gets an index as well.
     """
@@ -182,9 +181,10 @@ def to_html(
 
 def copy(folder: Path) -> None:
     """Copy the lessons into a folder of your own."""
+    from cnnviz_utils.base.files import writable_folder, write_whole
     from cnnviz_utils.base.paths import course_root
 
-    folder.mkdir(parents=True, exist_ok=True)
+    writable_folder(folder)
     for source in sorted((course_root() / "notebooks").glob("[0-9]*.ipynb")):
         if (folder / source.name).exists():
             fail(
@@ -192,7 +192,7 @@ def copy(folder: Path) -> None:
                 "choose another folder",
                 2,
             )
-        shutil.copy(source, folder)
+        write_whole(folder / source.name, source.read_bytes())
     typer.echo(f"{folder}: jupyter lab {folder}")
 
 
@@ -205,4 +205,6 @@ def lab() -> None:
     folder = CHECKOUT / "notebooks" if CHECKOUT else Path.cwd()
     if not list(folder.glob("[0-9]*.ipynb")):
         fail(f"there are no lessons in {folder}: `cnnviz copy DIR` puts them there", 2)
-    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", str(folder)])
+    contents = "--ServerApp.contents_manager_class=cnnviz_utils.course.contents.Lessons"
+    command = [sys.executable, "-m", "jupyterlab", contents, str(folder)]
+    os.execv(sys.executable, command)

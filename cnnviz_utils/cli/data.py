@@ -36,6 +36,10 @@ def data(
     if name and name not in ("menagerie", *catalogue.SETS) and Path(name).is_dir():
         _own_folder(Path(name))
         return
+    if name and Path(name).exists():
+        fail(
+            f"{name} is a file: name a folder of photos, or `cnnviz explain {name}`", 2
+        )
     try:
         entries = catalogue.status(root, name)
     except ValueError as error:
@@ -95,14 +99,17 @@ def pretrain(
 
     In Python `recipes.borrowed` uses them.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
+    from cnnviz_utils.base.files import writable_folder, write_whole
     from cnnviz_utils.models.build import build_model
     from cnnviz_utils.training.recipes import source_weights
 
     started = time.time()
     if out is not None and out.suffix != ".safetensors":
         fail(f"--out must end in .safetensors, not {out.name!r}", 2)
+    if out is not None:
+        writable_folder(out.parent)  # before anything is trained
     try:
         weights = source_weights(
             source,
@@ -116,8 +123,7 @@ def pretrain(
     except (ValueError, FileNotFoundError) as error:
         fail(error, 2)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        save_file(weights, out)
+        write_whole(out, save(weights))
     numbers = sum(value.numel() for value in weights.values())
     where = f", also in {out}" if out else ""
     seconds = time.time() - started

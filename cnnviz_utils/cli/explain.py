@@ -37,6 +37,7 @@ def explain(
     """Show what a network sees in photos, and where."""
     if out.suffix != ".png":
         fail(f"--out must end in .png, not {out.name!r}", 2)
+    from cnnviz_utils.base.files import write_whole
     from cnnviz_utils.explanation import explain as picture_of
 
     wanted = int(target) if target is not None and target.isdecimal() else target
@@ -51,9 +52,5 @@ def explain(
         fail(where, 2)
     except ValueError as error:
         fail(error, 2)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_bytes(picture.png)
-    except OSError as error:
-        fail(f"{out} can't be written: {error.strerror}", 2)
+    write_whole(out, picture.png)
     typer.echo(f"{picture.alt}\n{out}")

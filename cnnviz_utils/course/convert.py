@@ -106,8 +106,9 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         # a daemon ends with us; and when the pipe closes it has nothing left to do
-        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
+        process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        process.start()
+        self.process = process  # only now: what did not start cannot be ended
         theirs.close()
         self.pipe.recv()  # it has imported what it needs: that is nobody's time
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,8 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
     """A process that is started inside is not interrupted by Ctrl-C while it is
     importing: it is told to stop by us."""
     if hasattr(signal, "pthread_sigmask"):
+        # its first start lets SIGINT through again: it comes before we shut it out
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

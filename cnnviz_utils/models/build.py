@@ -124,7 +124,7 @@ def build_model(
 
 
 def _check_classes(name: str, count: int, classes: Sequence[str] | None) -> None:
-    if not isinstance(count, int) or count < 1:
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise UsageError(
             f"{name} needs to know its classes: num_classes is a whole number of at "
             f"least 1, not {count!r}"

@@ -14,9 +14,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import flop_registry
 
+from cnnviz_utils.base.declared import BatchSize, Count, Side
 from cnnviz_utils.base.device import shortest_seconds
 from cnnviz_utils.base.hooks import evaluating
 from cnnviz_utils.base.memory import kept_tensors
+from cnnviz_utils.base.settings import fitting
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,13 +135,17 @@ def layer_costs(model: nn.Module, size: int, channels: int = 3) -> pd.DataFrame:
     """
     import pandas as pd
 
+    fitting(size, Side, "size")
     rows = _without_values_first(
         model,
         lambda state, device: _measure(
             model, state, torch.zeros(1, channels, size, size, device=device)
         ),
     )
-    return pd.DataFrame.from_dict(rows, orient="index")
+    columns = ["kind", "shape", "parameters", "multiply_adds", "activations"]
+    return pd.DataFrame.from_dict(
+        rows, orient="index", columns=None if rows else columns
+    )
 
 
 def _measure(
@@ -231,6 +237,8 @@ def images_per_second(
     The networks take turns, so that whatever else the machine does slows all of them.
     Compare only numbers of one call.
     """
+    fitting(batch, BatchSize, "batch")
+    fitting(repeats, Count, "repeats")
     images = torch.rand(batch, 3, size, size, device=device)
 
     def classify(model: nn.Module) -> None:

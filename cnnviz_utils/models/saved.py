@@ -1,13 +1,15 @@
 """A network in one file: its weights, and what is needed to build it again."""
 
+import io
 import json
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import nn
 
+from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.weights import read_weights
@@ -24,7 +26,8 @@ def save_model(model: nn.Module, path: str | Path, *, size: int | None = None) -
     path: ends in .safetensors, or in .pt; neither can hold code.
 
     Raises: UsageError: another ending, a network that `build_model` did not make, or
-        one whose options can't be written as JSON.
+        one whose options can't be written as JSON. StorageError: no room, or no
+        permission; what was there before stays.
     """
     path = _checked(path)
     built = getattr(model, "built", None)
@@ -41,13 +44,15 @@ def save_model(model: nn.Module, path: str | Path, *, size: int | None = None) -
     except TypeError as error:
         raise UsageError(f"{about['network']} can't be saved: {error}") from None
     weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".pt":
+        stream = io.BytesIO()
         # under a name that `read_weights` knows
-        torch.save({KEY: text, "model": weights}, path)
+        torch.save({KEY: text, "model": weights}, stream)
+        write_whole(path, stream.getvalue())
     else:
         # tied weights are one tensor under two names; safetensors wants two
-        save_file({k: v.clone() for k, v in weights.items()}, path, {KEY: text})
+        apart = {k: v.clone() for k, v in weights.items()}
+        write_whole(path, save(apart, {KEY: text}))
     return path
 
 

@@ -34,6 +34,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "draw_pooling",
             "draw_splits",
         ],
+        "explanation": ["show_answers"],
         "figure": [
             "COLOURS",
             "Picture",
@@ -50,6 +51,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
         ],
         "panels": ["plot_panels"],
         "patches": ["mosaic", "show_patches", "signed_pictures"],
+        "places": ["Cells", "Drag", "Draw", "Photo"],
         "tables": ["show_scores"],
         "widgets": ["explore"],
     },

@@ -53,6 +53,24 @@ def show_explanations(
     return finish(figure, f"{heading}. Photos, their maps and their classes. {said}")
 
 
+def show_answers(
+    image: Tensor, answers: Sequence[tuple[str, float]], title: str = ""
+) -> Picture:
+    """One image, and a bar for each of the classes that a network sees in it.
+
+    image: (1, 3, H, W) or (3, H, W) in [0, 1]; answers: (class name, share of 1), the
+        largest first.
+    """
+    figure, axes = new_figure(5, 2.6, 1, 2)
+    picture, bars = axes[0]
+    picture.set_axis_off()
+    picture.imshow(to_rgb(image.clamp(0, 1).reshape(1, *image.shape[-3:]))[0])
+    picture.set_title(title, fontsize=9, fontweight="normal", pad=3)
+    _bars(bars, answers, 9)
+    said = ", ".join(f"{name} {share:.0%}" for name, share in answers)
+    return finish(figure, f"{title or 'An image'}, seen as: {said}")
+
+
 def _bars(axis, best: Sequence[tuple[str, float]], size: float) -> None:
     """Bars with the classes' names written over them, from the left, so that a long
     name needs no margin."""

@@ -7,6 +7,7 @@ from IPython.display import publish_display_data
 
 from cnnviz_utils.base.presence import someone_is_there
 from cnnviz_utils.plot import Picture, tile
+from cnnviz_utils.plot.places import CONTROLS
 
 
 def explore(
@@ -21,7 +22,7 @@ def explore(
 
     function: takes keyword arguments and returns a Picture.
     controls: by name; a list is a menu, (low, high) or (low, high, step) a slider, a
-        bool a tick box.
+        bool a tick box, and a Draw, Drag, Cells or Photo a picture (see `places`).
     examples: the settings that a report shows, each a dict with values for some of the
         controls (the others stay at their first value). By default the first control
         takes up to four of its values.
@@ -69,6 +70,8 @@ def explore(
 
 def values(control) -> list:
     """What a control can be set to, in order."""
+    if isinstance(control, CONTROLS):
+        return [control.first]
     if isinstance(control, bool):
         return [control, not control]
     if isinstance(control, tuple):
@@ -90,6 +93,8 @@ def widget(control, value):
     """A tick box, a slider that waits until it is let go, or a menu, set to `value`."""
     import ipywidgets
 
+    if isinstance(control, CONTROLS):
+        return control.widget(value)
     if isinstance(control, bool):
         return ipywidgets.Checkbox(value=value)
     if isinstance(control, tuple):

@@ -4,14 +4,21 @@ network's answer."""
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import evaluating
+from cnnviz_utils.base.declared import Count
+from cnnviz_utils.base.hooks import evaluating, in_its_type, logits_of
 from cnnviz_utils.base.pictures import blur
+from cnnviz_utils.base.settings import fitting
 from cnnviz_utils.scores.maps import check_maps
 from cnnviz_utils.scores.sanity import spearman
+from cnnviz_utils.viz.targets import Targets, answer, picked
 
 
 def deletion(
-    model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32
+    model: nn.Module,
+    images: Tensor,
+    heatmaps: Tensor,
+    targets: Targets,
+    steps: int = 32,
 ) -> Tensor:
     """The area under the curve of the class's probability while pixels are set to black
     (0), those with the highest values in the map first. Low is good.
@@ -29,7 +36,11 @@ def deletion(
 
 
 def insertion(
-    model: nn.Module, images: Tensor, heatmaps: Tensor, targets: Tensor, steps: int = 32
+    model: nn.Module,
+    images: Tensor,
+    heatmaps: Tensor,
+    targets: Targets,
+    steps: int = 32,
 ) -> Tensor:
     """The area under the curve of the class's probability while the pixels of a blurred
     image are replaced by the original ones, those with the highest values in the map
@@ -45,12 +56,13 @@ def _area(
     start: Tensor,
     end: Tensor,
     heatmaps: Tensor,
-    targets: Tensor,
+    targets: Targets,
     steps: int,
 ) -> Tensor:
     """One forward pass of the whole batch for each step: at step s the pixels with the
     highest values, s / steps of all, are taken from `end`."""
     check_maps(heatmaps)
+    fitting(steps, Count, "steps")
     wanted = (len(end), *end.shape[2:])
     if heatmaps.shape != wanted:
         raise ValueError(
@@ -61,14 +73,18 @@ def _area(
     place = order.argsort(1).view_as(heatmaps)[:, None]  # 0 for the strongest pixel
     probabilities = []
     with torch.no_grad(), evaluating(model):
+        # this also refuses targets that are no classes
+        _, chosen = answer(model, in_its_type(model, end), targets)
         for step in range(steps + 1):
             changed = place < round(step / steps * order.shape[1])
             mixed = torch.where(changed, end, start)
-            probabilities.append(
-                model(mixed).float().softmax(1).gather(1, targets[:, None])[:, 0]
-            )
+            probabilities.append(picked(_logits(model, mixed).softmax(1), chosen))
     area = torch.trapezoid(torch.stack(probabilities, 1), dx=1 / steps, dim=1)
     return area.masked_fill(~heatmaps.flatten(1).isfinite().all(1), torch.nan)
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    return logits_of(model(in_its_type(model, images))).float()
 
 
 def pick_for_collages(
@@ -129,7 +145,9 @@ def grid_share(heatmaps: Tensor, cells: Tensor, n: int = 2) -> Tensor:
     classifications, section 5.
     """
     check_maps(heatmaps)
+    fitting(n, Count, "n")
     g, height, width = heatmaps.shape
+    cells = _cells(cells, g, n * n)
     if height % n or width % n:
         raise ValueError(
             f"maps of {height} x {width} cannot be cut into {n} x {n} cells"
@@ -144,8 +162,19 @@ def grid_share(heatmaps: Tensor, cells: Tensor, n: int = 2) -> Tensor:
     return (parts.gather(1, cells[:, None])[:, 0] / parts.sum(1)).float()
 
 
+def _cells(cells: Tensor, images: int, count: int) -> Tensor:
+    cells = torch.as_tensor(cells)
+    if cells.shape != (images,) or cells.is_floating_point():
+        raise ValueError(f"cells: a whole number for each of the {images} collages")
+    if images and not 0 <= int(cells.min()) <= int(cells.max()) < count:
+        raise ValueError(
+            f"cells go from 0 to {count - 1}, but there is {cells.tolist()}"
+        )
+    return cells
+
+
 def part_drops(
-    model: nn.Module, images: Tensor, without: Tensor, targets: Tensor
+    model: nn.Module, images: Tensor, without: Tensor, targets: Targets
 ) -> Tensor:
     """How much the class's logit falls when a part of the animal is left out.
 
@@ -158,11 +187,10 @@ def part_drops(
     """
     n, parts = without.shape[:2]
     with torch.no_grad(), evaluating(model):
-        full = model(images).float().gather(1, targets[:, None])
-        reduced = model(without.flatten(0, 1)).float().view(n, parts, -1)
-    return (
-        full - reduced.gather(2, targets[:, None, None].expand(-1, parts, 1))[:, :, 0]
-    )
+        full, chosen = answer(model, in_its_type(model, images), targets)
+        full = full.float().gather(1, chosen[:, None])
+        reduced = _logits(model, without.flatten(0, 1)).view(n, parts, -1)
+    return full - reduced.gather(2, chosen[:, None, None].expand(-1, parts, 1))[:, :, 0]
 
 
 def part_energy(heatmaps: Tensor, parts: Tensor) -> Tensor:

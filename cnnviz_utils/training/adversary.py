@@ -19,7 +19,11 @@ from torch.nn import functional as F
 
 from cnnviz_utils.base.checked import Checked
 from cnnviz_utils.base.declared import Count
-from cnnviz_utils.base.hooks import evaluating
+from cnnviz_utils.base.hooks import evaluating, in_its_type, logits_of
+from cnnviz_utils.base.settings import fitting
+from cnnviz_utils.training.losses import check_outputs
+
+Distance = Annotated[float, Field(ge=0)]
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,8 @@ def adversarial_examples(
 
     Madry et al. 2018, Towards deep learning models resistant to adversarial attacks.
     """
+    fitting(eps, Distance, "eps")
+    fitting(steps, Count, "steps")
     direction = -1 if targeted else 1
     images = images.detach()
     change = torch.zeros_like(images)
@@ -94,7 +100,9 @@ def adversarial_examples(
         images, labels = images.clone(), labels.clone()
         for _ in range(steps):
             pixels = (images + change).requires_grad_()
-            loss = direction * F.cross_entropy(model(pixels), labels, reduction="sum")
+            logits = logits_of(model(in_its_type(model, pixels))).float()
+            check_outputs(logits, len(images), int(labels.max()) + 1)
+            loss = direction * F.cross_entropy(logits, labels, reduction="sum")
             gradient = torch.autograd.grad(loss, pixels)[0]
             change = change + 2.5 * eps / steps * gradient / _length(gradient).clamp(
                 min=1e-12

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,8 +25,9 @@ from torch import Tensor, nn
 from cnnviz_utils.base import pictures
 from cnnviz_utils.base.device import moved
 from cnnviz_utils.base.files import cached
-from cnnviz_utils.base.hooks import evaluating
+from cnnviz_utils.base.hooks import evaluating, logits_of
 from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.base.room import keep_latest, reserved, used_now
 from cnnviz_utils.data import augment
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.loaders import batches
@@ -34,8 +36,11 @@ from cnnviz_utils.models.networks import run_stages
 from cnnviz_utils.training.config import TrainConfig
 from cnnviz_utils.training.identity import state_bytes, what_it_computes
 
+log = logging.getLogger("cnnviz")
 # more is not kept on disk for one data set
 MOST_BYTES = 4e9
+# of all that is kept; what was not used for longest goes
+MOST_TOGETHER = 6e9
 # layers that give the same output for the same input in training, too
 STEADY = (
     nn.Sequential,
@@ -202,7 +207,7 @@ def kept_beginning(
     with evaluating(model):
         images, _ = train.on(device, slice(0, 2))
         maps = run_stages(model, images, front)
-        if not torch.equal(model(images), rest(maps)):
+        if not torch.equal(logits_of(model(images)), logits_of(rest(maps))):
             return None
         size = maps[0].numel() * maps.element_size()
         if size * max(views * len(train), len(valid)) > MOST_BYTES:
@@ -211,7 +216,8 @@ def kept_beginning(
         try:
             learned = make(train, views, config.augment, config.batch_size, config.seed)
             return Beginning(rest, learned, make(valid, 1, None, 256, 0))
-        except OSError:  # a full disk
+        except OSError as error:
+            log.warning("the frozen beginning runs in every epoch: %s", error)
             return None
 
 
@@ -237,11 +243,9 @@ def _maps(
                 maps = run_stages(model, images, front).cpu()
                 maps = maps.movedim(1, -1) if maps.ndim == 4 else maps
                 if file is None:
-                    file = np.lib.format.open_memmap(
-                        folder / "maps.npy",
-                        mode="w+",
-                        dtype=maps.numpy().dtype,
-                        shape=(views, len(data), *maps.shape[1:]),
+                    shape = (views, len(data), *maps.shape[1:])
+                    file = reserved(
+                        folder / "maps.npy", shape, maps.numpy().dtype, "kept maps"
                     )
                 file[view, start : start + len(maps)] = maps.numpy()
                 start += len(maps)
@@ -258,4 +262,7 @@ def _maps(
     stamp.update(f"{device.type} {torch.__version__} {code}".encode())
     folder = cache_root() / f"maps-{stamp.hexdigest()[:16]}"
     read = lambda found: np.load(found / "maps.npy", mmap_mode="r")
-    return Maps(cached(folder, make, read), data.labels, data.classes)
+    kept = cached(folder, make, read)
+    used_now(folder)
+    keep_latest(folder.parent, "maps-*", MOST_TOGETHER)
+    return Maps(kept, data.labels, data.classes)

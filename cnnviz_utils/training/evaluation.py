@@ -4,6 +4,7 @@ does the counting."""
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +15,14 @@ from torch import Tensor, nn
 
 from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.hooks import capture, evaluating
+from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.base.hooks import (
+    capture,
+    evaluating,
+    in_its_type,
+    layer_name,
+    logits_of,
+)
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet, Labelled
@@ -33,16 +41,21 @@ def predict(
     device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Logits (N, classes) and labels (N,) of a data set, in its order, on the CPU; in
-    evaluation mode."""
+    evaluation mode. A network may give its logits in a dict or a tuple (`logits_of`).
+    """
     device = pick_device(device)
     model.to(device)
     with evaluating(model):
         # moved once at the end: moving each batch would wait for it
         logits = [
-            model(images).float()
+            _logits(model, images)
             for images, _ in batches(data, batch_size, device=device)
         ]
     return torch.cat(logits).cpu(), data.labels
+
+
+def _logits(model: nn.Module, images: Tensor) -> Tensor:
+    return logits_of(model(in_its_type(model, images))).float()
 
 
 @torch.no_grad()
@@ -75,12 +88,12 @@ def predict_tta(
     model.to(device)
     with evaluating(model):
         for images, _ in batches(data, batch_size, device=device):
-            answers = [model(view(images)).float().softmax(1) for view in views]
+            ask = lambda images: _logits(model, images).softmax(1)
+            answers = [ask(view(images)) for view in views]
+            if {len(one) for one in answers} != {len(images)}:
+                raise ValueError("a view must give as many images as it is given")
             found.append(
-                (
-                    (1 - share) * model(images).float().softmax(1)
-                    + share * torch.stack(answers).mean(0)
-                ).cpu()
+                ((1 - share) * ask(images) + share * torch.stack(answers).mean(0)).cpu()
             )
     return torch.cat(found).clamp(min=1e-30).log(), data.labels
 
@@ -137,6 +150,11 @@ def confusion(
         check_name("way to normalise", normalise, ("true", "pred"))
     if logits.isnan().any():
         raise UsageError("some logits are NaN, which is no answer to be counted")
+    if logits.shape != (len(labels), len(classes)):
+        raise UsageError(
+            f"{len(labels)} labels and {len(classes)} classes need logits of shape "
+            f"({len(labels)}, {len(classes)}), not {tuple(logits.shape)}"
+        )
     import pandas as pd
     from sklearn.metrics import confusion_matrix
 
@@ -162,6 +180,9 @@ def calibration(
     """
     import pandas as pd
 
+    fitting(bins, Count, "bins")
+    if logits.isnan().any():
+        raise UsageError("some logits are NaN, which is no confidence")
     confidence, answers = logits.softmax(1).max(1)
     frame = pd.DataFrame(
         {
@@ -191,7 +212,7 @@ def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
 def embeddings(
     model: nn.Module,
     data: ImageSet,
-    layer: str,
+    layer: str | nn.Module,
     batch_size: int = 256,
     device: str | torch.device = "auto",
 ) -> Tensor:
@@ -202,7 +223,12 @@ def embeddings(
     found = []
     with evaluating(model), capture(model, [layer]) as maps:
         for images, _ in batches(data, batch_size, device=device):
-            model(images)
+            model(in_its_type(model, images))
+            if layer not in maps:
+                raise UsageError(
+                    f"layer {layer_name(model, layer)!r} does not run in a forward "
+                    "pass of this network"
+                )
             response = maps[layer].float()
             found.append(
                 (
@@ -215,11 +241,12 @@ def embeddings(
 def predictions_csv(
     path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]
 ) -> None:
-    """Write a CSV file with one line for each image, `Id,Category`, in the order
-    given."""
-    with open(path, "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["Id", "Category"])
-        writer.writerows(
-            zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True)
-        )
+    """Write a CSV file with one line for each image, `Id,Category`, in the order given:
+    all of it or nothing. Raises StorageError where it cannot be written."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerow(["Id", "Category"])
+    writer.writerows(
+        zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True)
+    )
+    write_whole(Path(path), file.getvalue())

@@ -28,7 +28,7 @@ def classes_in(*sets: ImageSet) -> int:
 
 def check_training(model: nn.Module, train: ImageSet, valid: ImageSet) -> None:
     """Raises UsageError for what could only fail later: a set without images, images of
-    two sizes, weights that are no numbers."""
+    two sizes, weights that are no numbers or in half precision."""
     for name, data in {"train": train, "valid": valid}.items():
         if not len(data):
             raise UsageError(f"the {name} set has no images")
@@ -37,6 +37,13 @@ def check_training(model: nn.Module, train: ImageSet, valid: ImageSet) -> None:
             f"train has images {tuple(train.images.shape[1:])}, "
             f"valid {tuple(valid.images.shape[1:])}: load both at one size"
         )
+    for name, value in model.named_parameters():
+        if value.is_floating_point() and value.dtype != torch.float32:
+            kind = str(value.dtype).removeprefix("torch.")
+            raise UsageError(
+                f"the weights {name} are {kind}, and training is in float32: call "
+                "model.float(), and say amp= for half precision"
+            )
     finite = [(n, value.isfinite().all()) for n, value in model.named_parameters()]
     if finite and not torch.stack([fine for _, fine in finite]).all():
         for name in (n for n, fine in finite if not fine):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.training.config import TrainConfig
+from cnnviz_utils.training.losses import check_outputs, heads_of, loss_of
 from cnnviz_utils.training.optimiser import make_optimiser
 
 
@@ -20,34 +19,6 @@ def autocast(device: torch.device, amp: str) -> torch.autocast:
         amp, torch.float32
     )
     return torch.autocast(device.type, dtype=dtype, enabled=amp != "off")
-
-
-def loss_of(
-    output: Tensor | tuple[Tensor, ...],
-    labels: Tensor,
-    config: TrainConfig,
-    weights: Tensor | None,
-) -> Tensor:
-    """The cross-entropy of the logits (n, classes). GoogLeNet gives three outputs in
-    training: the two auxiliary ones have weight 0.3 (Szegedy 2015)."""
-    loss = lambda logits: F.cross_entropy(
-        logits, labels, weight=weights, label_smoothing=config.label_smoothing
-    )
-    if isinstance(output, tuple):
-        return loss(output[0]) + 0.3 * sum(
-            loss(extra) for extra in output[1:] if extra is not None
-        )
-    return loss(output)
-
-
-def check_outputs(logits: Tensor, images: int, classes: int) -> None:
-    """Raises UsageError unless there is a logit for every image and class."""
-    if logits.ndim != 2 or len(logits) != images or logits.shape[1] < classes:
-        raise UsageError(
-            f"{images} images of {classes} classes need logits of shape ({images}, "
-            f"{classes}), this network gives {tuple(logits.shape)}: build it with "
-            f"{classes} classes"
-        )
 
 
 @dataclass
@@ -101,9 +72,9 @@ class Stepper:
         multiplied by this."""
         with autocast(self.device, self.config.amp):
             output = (self.net or self.model)(images)
-            logits = output[0] if isinstance(output, tuple) else output
+            logits, auxiliary = heads_of(output)
             check_outputs(logits, len(images), self.classes)
-            loss = loss_of(output, labels, self.config, self.weights)
+            loss = loss_of(logits, auxiliary, labels, self.config, self.weights)
         self.optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss if share == 1 else loss * share).backward()
         if self.config.clip is not None:

@@ -25,6 +25,7 @@ from cnnviz_utils.training import (
     epochs,
     feed,
     loop,
+    losses,
     optimiser,
     step,
 )
@@ -38,7 +39,8 @@ from cnnviz_utils.training.team import current_team
 
 # other code gives other weights
 TRAINING_CODE = (
-    *(loop, epochs, step, feed, optimiser, beginning, adversary, augment, pictures),
+    *(loop, epochs, step, losses, feed, optimiser, beginning, adversary),
+    *(augment, pictures),
     *(batches, drawn, class_weights),
     *(predict, ImageSet, Rows),  # the best epoch is chosen by what is predicted
 )

@@ -13,13 +13,16 @@ Mahendran and Vedaldi 2015 (total variation); Engstrom et al. 2019 and Santurkar
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import capture, evaluating
+from cnnviz_utils.base.declared import Seed
+from cnnviz_utils.base.hooks import capture, evaluating, in_its_type
 from cnnviz_utils.base.pictures import blur, total_variation
+from cnnviz_utils.base.settings import UsageError, fitting
 from cnnviz_utils.viz.layers import Layer, Targets, answer, find_layer, picked
 from cnnviz_utils.viz.layouts import read_maps
 from cnnviz_utils.viz.planes import (
@@ -28,39 +31,26 @@ from cnnviz_utils.viz.planes import (
     wave_strengths,
     waves_to_planes,
 )
+from cnnviz_utils.viz.recipe import PLAIN, Recipe
 from cnnviz_utils.viz.transforms import moved
+
+__all__ = [
+    "PLAIN",
+    "Objective",
+    "Recipe",
+    "ascend",
+    "channel_score",
+    "class_images",
+    "class_score",
+    "neuron_score",
+    "to_numbers",
+]
 
 # images (N, 3, H, W) in [0, 1] -> one number for each image (N,), to be made large
 Objective = Callable[[Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to ascend. Every prior can be switched off by itself; `PLAIN` has none.
-
-    parametrisation: "fourier" (waves whose strength falls as 1 / frequency) or "pixels"
-    colours: search in natural, decorrelated colours rather than in red, green and blue
-    steps, lr: of Adam
-    shift, scale, rotate, blur: before each look, up to this share of the side, this
-        share larger or smaller, so many degrees, a sigma of so many pixels
-    tv: weight of the total variation (mean absolute difference of neighbours, down plus
-        across), to be kept small
-    l2: weight of the mean squared distance from mid-grey, to be kept small
-    """
-
-    parametrisation: str = "fourier"
-    colours: bool = True
-    steps: int = 200
-    lr: float = 0.05
-    shift: float = 0.14
-    scale: float = 0.10
-    rotate: float = 10.0
-    blur: float = 0.0
-    tv: float = 1.0
-    l2: float = 0.0
-
-
-PLAIN = Recipe("pixels", colours=False, shift=0.0, scale=0.0, rotate=0.0, tv=0.0)
+Side = Annotated[int, Field(ge=2, le=4096, description="in pixels")]
+Seeds = list[Seed]
+HALF = (torch.float16, torch.bfloat16)
 
 
 def class_score(
@@ -76,7 +66,9 @@ def class_score(
 
     def score(images: Tensor) -> Tensor:
         with evaluating(model):
-            logits, chosen = answer(model, images, targets)
+            logits, chosen = answer(model, in_its_type(model, images), targets)
+        # in float32: of log-probabilities near 0, float16 loses all
+        logits = logits.float() if logits.dtype in HALF else logits
         return picked(logits.log_softmax(1) if softmax else logits, chosen)
 
     return score
@@ -109,6 +101,7 @@ def neuron_score(
 def _channel(
     model: nn.Module, images: Tensor, layer: Layer, channels: int | Sequence[int]
 ) -> Tensor:
+    images = in_its_type(model, images)
     name = find_layer(model, layer, images)
     with evaluating(model), capture(model, [name]) as outputs:
         model(images)
@@ -148,7 +141,8 @@ def class_images(
 ) -> Tensor:  # fmt: skip
     """One image for each seed, of one class or of one class each: (len(seeds), 3, size,
     size) in [0, 1], on the network's device."""
-    device = next(model.parameters()).device
+    weights = next(model.parameters(), None)
+    device = None if weights is None else weights.device
     return ascend(class_score(model, targets), size, seeds, recipe, start, device)
 
 
@@ -171,15 +165,14 @@ def ascend(
     Each image has its own generator for its start and its transforms, and Adam treats
     every number by itself, so an image does not depend on the others in the batch.
 
-    Raises ValueError for an unknown parametrisation, a start of another shape, or an
+    Raises ValueError for a size or seeds that are none, a start of another shape, or an
     objective that does not give one number for each image.
     """
     recipe = recipe or Recipe()
-    if recipe.parametrisation not in START:
-        raise ValueError(
-            f"parametrisation must be one of {', '.join(START)}, "
-            f"not {recipe.parametrisation!r}"
-        )
+    fitting(size, Side, "size")
+    seeds = fitting(list(seeds), Seeds, "seeds")
+    if not seeds:
+        raise UsageError("seeds: one for each image, and there is none")
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     image = IMAGE[recipe.parametrisation]
     if start is None:

@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cnnviz_utils.base.declared import Sides
+from cnnviz_utils.base.hooks import logits_of
+from cnnviz_utils.base.settings import fitting_sides
 from cnnviz_utils.viz.gradients import input_gradient
 from cnnviz_utils.viz.later import deferring
 from cnnviz_utils.viz.layers import (
@@ -22,7 +25,7 @@ from cnnviz_utils.viz.layers import (
     looking,
 )
 from cnnviz_utils.viz.layouts import Size
-from cnnviz_utils.viz.targets import choose_targets, class_names, logits_of
+from cnnviz_utils.viz.targets import choose_targets, class_names
 
 
 def cam(
@@ -237,7 +240,7 @@ def normalise_maps(maps: Tensor) -> Tensor:
 def upsample_maps(maps: Tensor, size: int | Sequence[int]) -> Tensor:
     """(N, h, w) -> (N, H, W), bilinear between the centres of the cells
     (`align_corners=False`)."""
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    size = fitting_sides(size, Sides)
     return F.interpolate(
         maps[:, None], size=size, mode="bilinear", align_corners=False
     )[:, 0]

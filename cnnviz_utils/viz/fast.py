@@ -60,7 +60,10 @@ def fast_copy(
         model's than rounding goes.
     """
     with looking(model):
-        expected = _bare(model)(check_images(images))
+        images = check_images(images, model)
+        if not len(images):
+            raise ValueError("images: one or two are needed, and there is none")
+        expected = _bare(model)(images)
         ways = [
             (folded, last)
             for folded in ([True, False] if fold is None else [fold])

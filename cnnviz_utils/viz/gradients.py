@@ -10,6 +10,7 @@ fixed scaling of test time, a convention, because none of the three papers had i
 import sys
 import warnings
 from contextlib import ExitStack
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from cnnviz_utils.viz.layers import (
     looking,
     scaled_gradient,
 )
+from cnnviz_utils.viz.located import way_of
 
 # what a ReLU passes down; gradient: what comes from above, positive: where its input
 # was positive
@@ -37,6 +39,9 @@ RULES = {
     "deconvnet": lambda gradient, positive: gradient.clamp(min=0),
     "guided": lambda gradient, positive: gradient.clamp(min=0) * positive,
 }
+
+# what is not linear in a network besides ReLUs, by the way of the pixels through it
+BENT: WeakKeyDictionary[nn.Module, dict[tuple, list[str]]] = WeakKeyDictionary()
 
 OUT_OF_PLACE = {F.relu, torch.relu, Tensor.relu}
 IN_PLACE = {F.relu_, torch.relu_, Tensor.relu_}
@@ -67,14 +72,19 @@ class ReLUsObey(TorchFunctionMode):
     pixels go through besides ReLUs is watched as well (`viz.bends`).
     """
 
-    def __init__(self, rule: str, pixels: Tensor, until: nn.Module) -> None:
-        """until: the last module of interest: what comes behind it is not reported."""
+    def __init__(
+        self, rule: str, pixels: Tensor, until: nn.Module, model: nn.Module
+    ) -> None:
+        """until: the last module of interest: what comes behind it is not reported.
+        What the pixels go through in this model is watched once and then known."""
         super().__init__()
         if rule not in RULES:
             raise ValueError(f"rule must be one of {', '.join(RULES)}, not {rule!r}")
         self.rule, self.relus, self.bends = rule, 0, Bends(pixels)
         self.until, self.contexts = until, ExitStack()
         self.report: tuple[int, list[str]] | None = None
+        self.key = (id(until), *way_of(model, pixels))
+        self.known = BENT.setdefault(model, {})
 
     def __enter__(self) -> "ReLUsObey":
         if "torch._dynamo" in sys.modules:
@@ -82,7 +92,7 @@ class ReLUsObey(TorchFunctionMode):
             self.contexts.enter_context(torch.compiler.set_stance("force_eager"))
         handle = self.until.register_forward_hook(self._take_stock)
         self.contexts.callback(handle.remove)
-        if self.rule != "saliency":
+        if self.rule != "saliency" and self.key not in self.known:
             self.contexts.enter_context(self.bends)
         return super().__enter__()
 
@@ -113,7 +123,12 @@ class ReLUsObey(TorchFunctionMode):
             self.bends.called = None
 
     def _take_stock(self, *_hooked: object) -> None:
-        self.report = self.relus, sorted(self.bends.names)
+        names = self.known.get(self.key)
+        if names is None:
+            names = sorted(self.bends.names)
+            if self.rule != "saliency":
+                self.known[self.key] = names
+        self.report = self.relus, names
 
     def warn(self, model: nn.Module) -> None:
         """One sentence where the rule does not reach everything, because then its name
@@ -151,8 +166,8 @@ def input_gradient(
     (deconvnet; their pictures: `channel_gradient`).
     """
     with looking(model):
-        pixels = check_images(images).detach().requires_grad_()
-        with torch.enable_grad(), ReLUsObey(rule, pixels, until=model) as mode:
+        pixels = check_images(images, model).detach().requires_grad_()
+        with torch.enable_grad(), ReLUsObey(rule, pixels, model, model) as mode:
             # a copy: the first layer may work in place
             logits, chosen = answer(model, pixels.clone(), targets)
         mode.warn(model)
@@ -179,12 +194,12 @@ def channel_gradient(
     the activation's value.
     """
     with looking(model):
-        pixels = check_images(images).detach().requires_grad_()
+        pixels = check_images(images, model).detach().requires_grad_()
         name = find_layer(model, layer, images)
         with (
             torch.enable_grad(),
             capture(model, [name]) as maps,
-            ReLUsObey(rule, pixels, until=get_layer(model, name)) as mode,
+            ReLUsObey(rule, pixels, get_layer(model, name), model) as mode,
         ):
             model(pixels.clone())
         if name not in maps:

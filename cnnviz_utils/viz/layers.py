@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.hooks import capture, get_layer, one_tensor, with_tensor
+from cnnviz_utils.base.hooks import (
+    capture,
+    get_layer,
+    logits_of,
+    one_tensor,
+    with_tensor,
+)
 from cnnviz_utils.viz.layouts import Size, read_maps
 from cnnviz_utils.viz.located import (
     Layer,
@@ -17,12 +23,12 @@ from cnnviz_utils.viz.located import (
     looking,
     prefix_tokens,
 )
+from cnnviz_utils.viz.scaled import scaled_gradient
 from cnnviz_utils.viz.targets import (
     Targets,
     answer,
     choose_targets,
     class_names,
-    logits_of,
     picked,
 )
 
@@ -71,7 +77,7 @@ def layer_maps(
 
     Raises: KeyError, ValueError: as `layer_gradients`.
     """
-    images = check_images(images)
+    images = check_images(images, model)
     name = find_layer(model, layer, images, layout, grid)
     with capture(model, [name]) as outputs:
         output = model(images)
@@ -178,9 +184,9 @@ def layer_gradients(
         that does not run or does not give maps in this layout, or one that the logits
         do not depend on.
     """
-    if call < -1:
+    if not isinstance(call, int) or call < -1:
         raise ValueError(f"call must be -1 (the last) or a number from 0, not {call}")
-    images = check_images(images)
+    images = check_images(images, model)
     with looking(model):
         name = find_layer(model, layer, images, layout, grid)
         cut, output = _run_cut(model, images, name, call)
@@ -195,7 +201,7 @@ def layer_gradients(
         activations = read(cut.leaf.detach())
         logits = logits_of(output)
         chosen = choose_targets(logits, targets, class_names(model))
-        if cut.shared:
+        if cut.shared and len(images):
             _check_unchanged(model, images, name, logits)
         start = torch.zeros_like(logits).scatter(1, chosen[:, None], 1)
         gradient = scaled_gradient(logits, start, cut.leaf)
@@ -224,40 +230,3 @@ def _check_unchanged(
             f"layer {name!r} gives back its own input, which the network changes in "
             "place afterwards: take the layer before it"
         )
-
-
-def scaled_gradient(output: Tensor, start: Tensor, leaf: Tensor) -> Tensor | None:
-    """The gradient of sum(start * output) for the leaf, float32, or None where the
-    output does not depend on it. Nothing is deposited in any `.grad`.
-
-    16-bit gradients of early layers are so small that they vanish: they are scaled up
-    on the way, by less where that is too much, and down again in float32.
-
-    Raises: ValueError: the gradient is beyond float16 however it is scaled, or a
-        re-entrant checkpoint lies on the way.
-    """
-    if not output.requires_grad:
-        return None
-    half = torch.float16 in (output.dtype, leaf.dtype)
-    scales = [2.0**power for power in (10, 5, 0, -5, -10)] if half else [1.0]
-    for scale in scales:
-        try:
-            (gradient,) = torch.autograd.grad(
-                output, leaf, scale * start, retain_graph=half, allow_unused=True
-            )
-        except RuntimeError as error:
-            if "use_reentrant" not in str(error):
-                raise
-            raise ValueError(
-                "a re-entrant checkpoint of the network lies behind this layer, and "
-                "PyTorch gives no single gradient through it: switch checkpointing "
-                "off, or use checkpoint(..., use_reentrant=False)"
-            ) from None
-        if gradient is None:
-            return None
-        if not half or gradient.isfinite().all():
-            return gradient.float() / scale
-    raise ValueError(
-        "the activations or gradients of this network are beyond float16 (65504): "
-        "use float32 or bfloat16"
-    )

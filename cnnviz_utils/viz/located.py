@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from cnnviz_utils.base.hooks import (
     evaluating,
     every_module,
+    in_its_type,
     layer_name,
+    logits_of,
     tensors_in,
 )
 from cnnviz_utils.viz.later import deferring
 from cnnviz_utils.viz.layouts import LAYOUTS, Size, fits, read_maps, sides
-from cnnviz_utils.viz.targets import logits_of
 
 # by name, as the module itself, or None: `last_spatial_layer`
 Layer = str | nn.Module | None
@@ -34,6 +35,8 @@ def looking(model: nn.Module) -> Iterator[None]:
     as before afterwards.
 
     Inference mode is switched off, because its tensors can never have gradients.
+
+    Raises: ValueError: the network's weights were made in inference mode.
     """
     with (
         deferring(),
@@ -41,12 +44,21 @@ def looking(model: nn.Module) -> Iterator[None]:
         torch.inference_mode(False),
         torch.no_grad(),
     ):
-        yield
+        try:
+            yield
+        except RuntimeError as error:
+            if "Inference tensors cannot be saved" not in str(error):
+                raise
+            raise ValueError(
+                f"the weights of {type(model).__name__} were made inside "
+                "torch.inference_mode and can have no gradients: build or load it "
+                "outside"
+            ) from None
 
 
-def check_images(images: Tensor) -> Tensor:
-    """Images as (N, C, H, W) floats, copied only if they were made in inference mode.
-    Raises ValueError otherwise."""
+def check_images(images: Tensor, model: nn.Module) -> Tensor:
+    """Images as (N, C, H, W) floats of the network's type, copied only if need be (they
+    were made in inference mode). Raises ValueError otherwise."""
     if not isinstance(images, Tensor):
         raise ValueError(
             "images must be a tensor of floats (N, channels, H, W), not a "
@@ -58,7 +70,15 @@ def check_images(images: Tensor) -> Tensor:
             f"images must be floats of shape (N, channels, H, W), not {kind}; one "
             "image: image[None]"
         )
-    return images.clone() if images.is_inference() else images
+    images = images.clone() if images.is_inference() else images
+    return in_its_type(model, images)
+
+
+def way_of(model: nn.Module, images: Tensor) -> tuple:
+    """What decides which steps images take through a network, but for its code: its
+    modules, and the images' shape and type. For what need be found out only once."""
+    own = tuple((id(m), type(m)) for m in every_module(model))
+    return own, images.shape[1:], images.dtype
 
 
 def find_layer(
@@ -79,8 +99,7 @@ def find_layer(
         name = last_spatial_layer(model, images, layout=layout, grid=grid)
     else:
         # a forward pass; what it shows depends on the modules and the images' size
-        own = tuple((id(m), type(m)) for m in every_module(model))
-        key = (own, images.shape[1:], images.dtype, grid)
+        key = (*way_of(model, images), grid)
         known = FOUND.get(model)
         if known is None or known[0] != key:
             name = last_spatial_layer(model, images, layout=layout, grid=grid)
@@ -115,7 +134,7 @@ def last_spatial_layer(
 
     torch-cam chooses in this way too (Fernandez 2020).
     """
-    image = check_images(images)[:1]
+    image = check_images(images, model)[:1]
     kept: list[Output] = []
     with evaluating(model), torch.inference_mode(False), ExitStack() as stack:
         for name, module in model.named_modules():

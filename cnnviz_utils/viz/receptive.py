@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.declared import Sides
+from cnnviz_utils.base.settings import fitting_sides
 from cnnviz_utils.viz.layers import Layer, find_layer, looking
 from cnnviz_utils.viz.layouts import Size, read_maps
 from cnnviz_utils.viz.located import prefix_tokens
@@ -73,7 +75,8 @@ def receptive_field(
 
     Araujo et al. 2019, Computing receptive fields of convolutional neural networks.
     """
-    parameter = next(model.parameters())
+    size = fitting_sides(size, Sides)
+    parameter = next(model.parameters(), torch.zeros(()))
     blank = torch.zeros(
         1, channels, *size, dtype=parameter.dtype, device=parameter.device
     )

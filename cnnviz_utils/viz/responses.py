@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.declared import BatchSize
 from cnnviz_utils.base.hooks import capture, get_layer, layer_name
+from cnnviz_utils.base.settings import UsageError, fitting
 from cnnviz_utils.viz.layers import Layer, check_images, find_layer, layer_maps, looking
 from cnnviz_utils.viz.layouts import Size, read_maps
 from cnnviz_utils.viz.receptive import receptive_field
@@ -56,7 +58,7 @@ def feature_maps(
         if layout is not None or layer is None:
             layout = layout or "channels_first"
             return layer_maps(model, images, layer, layout, grid)[1].float()
-        images = check_images(images)
+        images = check_images(images, model)
         name = find_layer(model, layer, images)
         with capture(model, [name]) as maps:
             model(images)
@@ -115,8 +117,11 @@ def strongest_patches(
 
     Zeiler and Fergus 2014, figure 2.
     """
-    channels, count = list(channels), len(data)
-    if not 1 <= top <= count:
+    channels, count = fitting(list(channels), list[int], "channels"), len(data)
+    fitting(batch_size, BatchSize, "batch_size")
+    if not channels:
+        raise UsageError("channels: the numbers of those to look at, and there is none")
+    if not 1 <= fitting(top, int, "top") <= count:
         raise ValueError(
             f"top={top} needs at least as many images, but there are {count}"
             if top > count

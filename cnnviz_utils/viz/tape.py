@@ -143,7 +143,7 @@ def record_steps(model: nn.Module, images: Tensor, layer: Layer) -> Recording:
     last = {}
     with looking(model):
         # the first layer may work in place
-        pixels = check_images(images).detach().clone()
+        pixels = check_images(images, model).detach().clone()
         name = find_layer(model, layer, pixels)
         tape = Tape(pixels)
 

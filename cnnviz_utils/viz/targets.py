@@ -1,49 +1,19 @@
 """The score that a map is about: a network's logits, and one class an image."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cnnviz_utils.base.device import moved
-from cnnviz_utils.base.hooks import tensors_in
+from cnnviz_utils.base.hooks import logits_of
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.viz.later import refuse, waits
 
 # a class for all images or one an image, by number or by name; None: the predicted one
 Targets = int | str | Sequence[int] | Sequence[str] | Tensor | None
-
-
-def logits_of(output: object) -> Tensor:
-    """The logits (N, classes) in what a network gave: the tensor itself, what is called
-    "logits" in a dict or a named tuple, or the one tensor of that shape in a tuple.
-
-    Raises: ValueError: there are none, or it can't be told which they are.
-    """
-    if isinstance(output, Tensor):
-        if output.ndim == 2:
-            return output
-        found = str(tuple(output.shape))
-    else:
-        named = (
-            output.get("logits")
-            if isinstance(output, Mapping)
-            else getattr(output, "logits", None)
-        )
-        candidates = [t for t in tensors_in(output).values() if t.ndim == 2]
-        if isinstance(named, Tensor) and named.ndim == 2:
-            return named
-        if len(candidates) == 1:
-            return candidates[0]
-        shapes = [str(tuple(t.shape)) for t in tensors_in(output).values()]
-        found = f"a {type(output).__name__} of {', '.join(shapes) or 'no tensors'}"
-    raise ValueError(
-        f"the network must give logits (N, classes), but it gives {found}: "
-        "wrap it in a module whose forward gives one number a class "
-        "(of a map of classes, the mean over the places that are asked about)"
-    )
 
 
 def class_names(model: nn.Module) -> tuple[str, ...]:
@@ -102,13 +72,17 @@ def _numbers(targets: object, classes: Sequence[str]) -> Tensor:
             return _numbers(pairs, classes)
         if any(isinstance(t, bool | np.bool_) for t in targets):
             raise UsageError("targets are class numbers, not true or false")
-    chosen = torch.as_tensor(targets)
+    try:
+        chosen = torch.as_tensor(targets)
+    except (RuntimeError, TypeError, ValueError):
+        raise UsageError(f"targets are class numbers, not {targets!r}") from None
     if chosen.dtype == torch.bool or chosen.is_complex():
         kind = str(chosen.dtype).removeprefix("torch.")
         raise UsageError(f"targets are class numbers, not {kind}")
     if chosen.is_floating_point():
+        # NaN is unequal to itself; beyond 2^53 there are no fractions left
         refuse(
-            (chosen != chosen.floor()).any(),
+            ((chosen != chosen.floor()) | ~(chosen.abs() < 2**53)).any(),
             lambda: UsageError(f"targets are class numbers, not {chosen.tolist()}"),
         )
     return chosen.long()

@@ -22,3 +22,13 @@ for (const image of document.querySelectorAll(".notebook .output img")) {
   });
 }
 box.addEventListener("click", () => box.close());
+// On paper everything is open; browsers that know ::details-content do it by style.
+const folded = () => document.querySelectorAll("details:not([open])");
+let opened = [];
+window.addEventListener("beforeprint", () => {
+  opened = [...folded()];
+  for (const part of opened) part.open = true;
+});
+window.addEventListener("afterprint", () => {
+  for (const part of opened) part.open = false;
+});

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnviz_utils.base.files import storing
 from cnnviz_utils.base.networks import TORCHVISION
 from cnnviz_utils.base.paths import data_root
 from cnnviz_utils.base.settings import check_name
@@ -110,13 +111,15 @@ def fetch(
     """Fetch it, check it, unpack it; whether there was anything to do.
 
     A file that was put at `one.file(root)` by hand is taken instead of the address.
-    `patience` is `download`'s wait and timeout. Raises DownloadError with one sentence.
+    `patience` is `download`'s wait and timeout. Raises DownloadError or
+    StorageError with one sentence.
     """
     if one.present(root):
         return False
     file = one.file(root)
-    download(one.url, file, one.checksum, one.size, progress, **patience)
-    if one.folders:
-        unpack(file, data_root(root) / one.place, one.folders)
-        file.unlink()
+    with storing(file):
+        download(one.url, file, one.checksum, one.size, progress, **patience)
+        if one.folders:
+            unpack(file, data_root(root) / one.place, one.folders)
+            file.unlink()
     return True

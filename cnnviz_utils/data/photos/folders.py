@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from cnnviz_utils.base.declared import Side
 from cnnviz_utils.base.files import cached
 from cnnviz_utils.base.paths import cache_root
-from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.data.photos.download import FULL
+from cnnviz_utils.base.room import reserved
+from cnnviz_utils.base.settings import UsageError, fitting
 from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
 from cnnviz_utils.data.photos.masks import Masks
 from cnnviz_utils.data.photos.reading import cores, quiet, read_square
@@ -34,12 +35,15 @@ def load_images(
     Raises ValueError for a file that is no image, FileNotFoundError for one that is not
     there, or a folder without photos directly in it.
     """
+    fitting(size, Side, "size")
     if isinstance(paths, str | Path):
         path = Path(paths).expanduser()
         paths = photos_in(path, deep=False) if path.is_dir() else [path]
+        if not paths:
+            raise FileNotFoundError(f"{path} holds no photos (directly in it)")
     files = [Path(p) for p in paths]
     if not files:
-        raise FileNotFoundError("no image files were found there")
+        raise FileNotFoundError("the list of photos is empty")
     with quiet():
         pixels = np.stack([read_square(f, size).pixels for f in files])
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
@@ -166,7 +170,9 @@ def _decode_all(
 ) -> None:
     """images.npy, with masks also parts.npy and has_mask.npy; contents.json says what
     could not be read and why."""
-    images = reserved(folder / "images.npy", (len(files), 3, size, size))
+    images = reserved(
+        folder / "images.npy", (len(files), 3, size, size), what="decoded photos"
+    )
     parts = None
     if masks is not None:
         parts = reserved(folder / "parts.npy", (len(files), size, size))
@@ -199,37 +205,3 @@ def _decode_all(
     listed = lambda bad: [[i, shown(files[i]), bad[i]] for i in sorted(bad)]
     contents = {"photos": listed(bad_photos), "masks": listed(bad_masks)}
     (folder / "contents.json").write_text(json.dumps(contents))
-
-
-def reserved(path: Path, shape: tuple[int, ...]) -> np.memmap:
-    """A new .npy file of bytes as a memory map, its room on the disk taken beforehand:
-    writing into a map on a full disk ends a process without a word.
-
-    Raises OSError if there is not enough room.
-    """
-    length = int(np.prod(shape))
-    try:
-        array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-        length = path.stat().st_size
-        with path.open("r+b") as stream:
-            try:
-                os.posix_fallocate(stream.fileno(), 0, length)
-            except (AttributeError, OSError) as error:
-                if getattr(error, "errno", None) in FULL:
-                    raise
-                # a system or a disk that cannot reserve: write the zeros
-                stream.seek(start := length - array.nbytes)
-                for at in range(start, length, 1 << 20):
-                    stream.write(bytes(min(1 << 20, length - at)))
-                stream.flush()
-                os.fsync(stream.fileno())
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        raise OSError(
-            error.errno,
-            f"no room for {length / 1e6:,.0f} MB of decoded photos ({error.strerror}): "
-            "free some, or set CNNVIZ_CACHE to a folder on another disk",
-            str(path.parent.parent),
-        ) from None
-    return array

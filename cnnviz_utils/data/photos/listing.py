@@ -1,6 +1,7 @@
 """Which files of a folder are photos. What operating systems, unpackers and editors
 leave lying about is passed over, everywhere in the same way."""
 
+import errno
 import os
 import stat
 import unicodedata
@@ -118,8 +119,10 @@ def why_no_file(path: Path) -> str | None:
     wait for ever), or None."""
     try:
         mode = path.stat().st_mode
+    except ValueError:
+        return "its name holds a character that no name can hold"
     except OSError as error:
-        if path.is_symlink():
+        if error.errno != errno.ENAMETOOLONG and path.is_symlink():
             return "a link that leads nowhere"
         return error.strerror or type(error).__name__
     if not stat.S_ISREG(mode):

@@ -1,6 +1,7 @@
 """One photo from its file: any kind that Pillow reads, upright, in RGB, and in bounded
 memory whatever its size."""
 
+import errno
 import os
 import warnings
 from collections.abc import Iterator
@@ -117,7 +118,7 @@ def opened(path: str | Path) -> Iterator[Image.Image]:
     that names the file."""
     path = Path(path)
     if reason := why_no_file(path):
-        if not path.is_symlink() and not path.exists():
+        if reason == os.strerror(errno.ENOENT):
             raise FileNotFoundError(f"{shown(str(path))} is not there")
         raise Unreadable(path, reason)
     try:

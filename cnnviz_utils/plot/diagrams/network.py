@@ -45,8 +45,8 @@ def draw_network(
     many weights it has, and the shape (channels × rows × columns) of what it gives.
     Blue learns, grey is frozen (`requires_grad` of its parameters decides).
 
-    model: takes images (N, channels, size, size). stages: names of layers; by default the
-    network's own `stages`, or its children.
+    model: takes images (N, channels, size, size). stages: names of layers; by default
+    the network's own `stages`, or its children.
 
     Raises: KeyError: no such layer. UsageError: none of the layers runs.
     """

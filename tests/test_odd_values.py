@@ -1,0 +1,121 @@
+"""Values that nobody meant: each is refused in one sentence of ours, before anything is computed from it; and networks of
+odd kinds, each with its map or its sentence."""
+
+import pytest
+import torch
+from conftest import coloured_squares
+from torch import nn
+
+from cnnviz_utils import scores, viz
+from cnnviz_utils.data.photos.folders import load_images
+from cnnviz_utils.data.photos.reading import open_image
+from cnnviz_utils.models.build import build_model
+from cnnviz_utils.models.costs import count_costs, images_per_second
+from cnnviz_utils.training.adversary import adversarial_examples
+from cnnviz_utils.training.evaluation import (
+    calibration,
+    confusion,
+    embeddings,
+    predict_tta,
+)
+
+NAN, INF = float("nan"), float("inf")
+DATA = coloured_squares(12)
+X, Y = DATA[:3]
+HEAT = torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(0))
+LOGITS, LABELS = torch.eye(3).repeat(2, 1), torch.tensor([0, 1, 2, 0, 1, 1])
+
+
+def small():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(
+            nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3),
+        ).eval()
+
+
+NET = small()
+RECIPES = [("steps", -3), ("steps", 2.5), ("steps", "9"), ("lr", 0), ("lr", -1), ("lr", NAN), ("shift", -1), ("shift", INF), ("scale", 1.5),
+           ("scale", -2), ("rotate", NAN), ("blur", -1), ("blur", 1e9), ("tv", NAN), ("tv", -1), ("l2", INF), ("parametrisation", "wave"), ("colours", 2)]
+REFUSED = {
+    **{f"Recipe {name}={value!r}": (lambda name=name, value=value: viz.Recipe(**{name: value}), rf"recipe: {name} must be") for name, value in RECIPES},
+    **{f"class_images size={size!r}": (lambda size=size: viz.class_images(NET, 0, size, [0]), "size must be") for size in (0, -2, 2.5, "8", 1)},
+    **{f"class_images seeds={seeds!r}": (lambda seeds=seeds: viz.class_images(NET, 0, 8, seeds), "seeds") for seeds in ([], [2**65], ["a"], [0.5])},
+    **{f"deletion steps={steps}": (lambda steps=steps: scores.deletion(NET, X, HEAT, Y, steps), "steps must be") for steps in (0, -1, 2.5)},
+    "deletion targets=9": (lambda: scores.deletion(NET, X, HEAT, [9, 9, 9]), "targets must be from 0 to 2"),
+    "insertion targets=0.5": (lambda: scores.insertion(NET, X, HEAT, [0.5, 1, 1]), "class numbers"),
+    "part_drops targets=9": (lambda: scores.part_drops(NET, X, X[:, None], 9), "targets must be from 0 to 2"),
+    "grid_share n=0": (lambda: scores.grid_share(HEAT, Y, 0), "n must be"),
+    "grid_share cells=9": (lambda: scores.grid_share(HEAT, torch.tensor([9, 0, 0])), "cells go from 0 to 3"),
+    "grid_share cells=-1": (lambda: scores.grid_share(HEAT, torch.tensor([-1, 0, 0])), "cells go from 0 to 3"),
+    "grid_share cells of two": (lambda: scores.grid_share(HEAT, torch.tensor([1, 0])), "for each of the 3 collages"),
+    **{f"upsample_maps size={size!r}": (lambda size=size: viz.upsample_maps(HEAT, size), "size must be") for size in (0, -1, 2.5, (3,), "3", (0, 5), None)},
+    **{f"calibration bins={bins}": (lambda bins=bins: calibration(LOGITS, LABELS, bins), "bins must be") for bins in (0, -1, 2.5)},
+    "calibration NaN": (lambda: calibration(LOGITS * NAN, LABELS), "NaN"),
+    "confusion, one class named": (lambda: confusion(LOGITS, LABELS, ["a"]), r"need logits of shape \(6, 1\)"),
+    "confusion, labels missing": (lambda: confusion(LOGITS, LABELS[:4], ["a", "b", "c"]), "4 labels"),
+    "a view that gives one image": (lambda: predict_tta(NET, DATA, [lambda x: x[:1]], device="cpu"), "as many images"),
+    "embeddings of an idle layer": (lambda: embeddings(Idle(), DATA, "idle", device="cpu"), "'idle' does not run"),
+    **{f"adversary {name}={value}": (lambda name=name, value=value: adversarial_examples(NET, X, Y, **{name: value}), f"{name} must be")
+       for name, value in [("eps", -1), ("eps", NAN), ("eps", INF), ("steps", 0), ("steps", -2), ("steps", 1.5)]},
+    "adversary labels=9": (lambda: adversarial_examples(NET, X, torch.tensor([9, 9, 9])), "10 classes"),
+    "build True classes": (lambda: build_model("small_cnn", True), "whole number"),
+    **{f"costs size={size!r}": (lambda size=size: count_costs(NET, size), "size must be") for size in (0, 2.5, -1)},
+    "speed of no images": (lambda: images_per_second({"a": NET}, 16, batch=0), "batch must be"),
+    "speed of no repeats": (lambda: images_per_second({"a": NET}, 16, repeats=0), "repeats must be"),
+    **{f"patches {name}={value!r}": (lambda name=name, value=value: viz.strongest_patches(NET, X, "4", **({"channels": [0], "top": 1} | {name: value})), name)
+       for name, value in [("top", 0), ("top", 1.5), ("batch_size", 0), ("channels", []), ("channels", [-1]), ("channels", [1.5])]},
+    **{f"receptive_field size={size!r}": (lambda size=size: viz.receptive_field(NET, "4", size), "size must be") for size in ((0, 0), (-1, 5), (16,), 2.5)},
+    "fast_copy of no images": (lambda: viz.fast_copy(NET, X[:0]), "there is none"),
+    **{f"targets={targets!r}": (lambda targets=targets: viz.grad_cam(NET, X, "4", targets), "class numbers|targets?") for targets in (-1, NAN, INF, 1e30, {}, [], "a")},
+    **{f"call={call!r}": (lambda call=call: viz.grad_cam(NET, X, "4", 0, call=call), "call") for call in (1.5, None, -2, 7)},
+    "load_images size=0": (lambda: load_images("x.png", 0), "size must be"),
+    "a name with a zero in it": (lambda: open_image("a\0b.png"), "no name can hold"),
+    "a name of 5,000 letters": (lambda: open_image("a" * 5000 + ".png"), "File name too long"),
+    "a scripted network": (lambda: viz.grad_cam(torch.jit.script(small()), X, "4"), "scripted or traced"),
+    "a traced network": (lambda: viz.grad_cam(torch.jit.trace(small(), X), X, "4"), "scripted or traced"),
+}
+
+
+class Idle(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net, self.idle = small(), nn.ReLU()
+
+    def forward(self, x):
+        return self.net(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning", "ignore:.*torch.jit:FutureWarning")
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_in_a_sentence_of_ours(what):
+    ask, sentence = REFUSED[what]
+    with pytest.raises(ValueError, match=sentence) as found:
+        ask()
+    raised = found.traceback[-1].path
+    assert "cnnviz_utils" in str(raised) and "\n" not in str(found.value)
+
+
+def test_layers_that_are_no_layers():
+    for layer in (["4"], ("4",), 4, nn.ReLU, ""):
+        with pytest.raises(KeyError):
+            viz.grad_cam(NET, X, layer)
+
+
+def test_a_single_class_for_all_is_taken_where_one_an_image_is():
+    assert torch.equal(scores.deletion(NET, X, HEAT, 1), scores.deletion(NET, X, HEAT, torch.ones(3, dtype=torch.long)))
+    assert torch.equal(scores.part_drops(NET, X, X[:, None] / 2, 1), scores.part_drops(NET, X, X[:, None] / 2, [1, 1, 1]))
+
+
+def test_no_images_give_no_maps():
+    assert viz.grad_cam(NET, X[:0], "4").shape == (0, 8, 8)
+
+
+def test_networks_without_weights():
+    free = nn.Sequential(nn.AvgPool2d(2), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert viz.receptive_field(free, "0", (16, 16)).size == (2, 2)
+    found = count_costs(free, 16)
+    assert (found.parameters, found.multiply_adds, found.activations) == (0, 0, 0)
+    assert viz.grad_cam(free, X, "1", 1, relu=False).shape == (3, 8, 8)
+    assert viz.class_images(free, 1, 8, [0], viz.Recipe(steps=1)).shape == (1, 3, 8, 8)
