@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from cnnviz_utils.base.files import writable_folder, write_whole
@@ -82,4 +83,5 @@ def forget_photos(out: Path) -> None:
     """Take the checkup of an earlier run out of OUT: the index is about this run's."""
     from cnnviz_utils.course.index import PHOTOS
 
-    (out / PHOTOS).unlink(missing_ok=True)
+    with suppress(OSError):  # OUT may be no folder, which is said later
+        (out / PHOTOS).unlink(missing_ok=True)
