@@ -61,6 +61,22 @@ def test_lessons_have_their_own_kind_of_name(path):
     assert re.fullmatch(r"[0-9]{2}_[a-z0-9_]+", path.stem)
 
 
+def test_sections_outside_the_core_say_that_they_are_optional(path):
+    notebook, _ = read(path)
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    numbered = re.findall(r"^## (\d+) · (.*)$", text, re.MULTILINE)
+    if numbered:
+        assert [int(number) for number, words in numbered if "(optional)" not in words] == notebook.metadata.cnnviz.core
+
+
+def test_every_mention_of_another_lesson_is_a_link_that_leads_somewhere(path):
+    notebook, _ = read(path)
+    text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+    assert not re.findall(r"(?<!\[)\b[Ll]essons? \d\d\b.*", text)
+    linked = re.findall(r"\[[Ll]esson (\d\d)\]\(([^)#]*)(?:#[^)]*)?\)", text)
+    assert all(target.startswith(number) and (path.parent / target).is_file() for number, target in linked)
+
+
 def test_lines_are_narrow(path):
     _, code = read(path)
     assert not [line for c in code for line in c.source.splitlines() if len(line) > 88]

@@ -47,7 +47,12 @@ def run(
     """Run lessons and write their pages, metrics and an index."""
     from cnnviz_utils.base.paths import CHECKOUT
     from cnnviz_utils.base.settings import UsageError
-    from cnnviz_utils.cli.photos import check_photos, own_photos
+    from cnnviz_utils.cli.photos import (
+        check_photos,
+        forget_photos,
+        look_at_photos,
+        own_photos,
+    )
     from cnnviz_utils.course.lessons import all_lessons, choose, plan
 
     try:
@@ -68,8 +73,14 @@ def run(
     from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
 
     out = out or (CHECKOUT or Path.cwd()) / "reports" / (
-        "" if profile == "quick" else profile
+        "photos" if photos else "" if profile == "quick" else profile
     )
+    forget_photos(out)
+    if photos is not None:
+        try:
+            typer.echo(look_at_photos(photos, out))
+        except (UsageError, OSError) as error:
+            fail(error, 2)
     jobs, threads = share_out(
         len(chosen),
         torch.get_num_threads(),

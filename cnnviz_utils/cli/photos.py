@@ -1,8 +1,11 @@
 """Photos that a run is to use, looked at before anything starts."""
 
+import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from cnnviz_utils.base.files import writable_folder, write_whole
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.lessons import Lesson
 
@@ -54,7 +57,31 @@ def own_photos(folder: Path, chosen: Sequence[Lesson]) -> dict[str, object]:
     except FileNotFoundError as error:
         raise UsageError(str(error)) from None
     given: dict[str, object] = {"data": "folder", "root": str(layout.root.resolve())}
+    # what cannot be read is left out; the index names it
+    given["broken"] = "skip"
     if any("epochs" in lesson.parameters for lesson in chosen):
         part = "train" if "train" in layout.parts else "all"
         given["epochs"] = max(6, min(30, SEEN // len(layout.parts[part])))
     return given
+
+
+def look_at_photos(folder: Path, out: Path) -> str:
+    """A checkup of somebody's folder, kept in OUT for the index: the text for people.
+
+    Raises UsageError as `checkup` does, StorageError where OUT cannot be written.
+    """
+    from cnnviz_utils.checkup import checkup
+    from cnnviz_utils.course.index import PHOTOS
+
+    found = checkup(folder)
+    writable_folder(out)
+    write_whole(out / PHOTOS, json.dumps(found.facts(), indent=1))
+    return str(found)
+
+
+def forget_photos(out: Path) -> None:
+    """Take the checkup of an earlier run out of OUT: the index is about this run's."""
+    from cnnviz_utils.course.index import PHOTOS
+
+    with suppress(OSError):  # OUT may be no folder, which is said later
+        (out / PHOTOS).unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from cnnviz_utils.course.search import sections
 from cnnviz_utils.course.terms import write_references
 
 MORE = {"Search": "index.html#search", "Glossary": "glossary.html"}
+PHOTOS = "photos.json"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def write_index(out: Path) -> Path:
         result = "✗ did not run to its end"
         entries.append(Entry(name, "", result, "bad", line))
     first = found[0]["provenance"] if found else {}
+    photos = _photos(out)
     shown = ("cnnviz", "commit", "torch", "torchvision", "python", "processor")
     text = page(
         "course.html.j2",
@@ -69,12 +71,22 @@ def write_index(out: Path) -> Path:
         entries=_addressed(entries),
         sections=data(_sections(out, lessons)),
         foot=" · ".join(f"{name} {first[name]}" for name in shown if first.get(name)),
+        photos=photos,
     )
     write_whole(out / "index.html", text)
     write_references(out, {e.page[:2]: quote(e.page) for e in lessons})
     link_pages(out, lessons, "Index", MORE)
     write_former_pages(out)
     return out / "index.html"
+
+
+def _photos(out: Path) -> dict | None:
+    """What a checkup of one's own photos left in OUT, if there was one."""
+    try:
+        facts = json.loads((out / PHOTOS).read_text(encoding="utf-8"))
+        return {key: facts[key] for key in ("folder", "lines", "found")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def write_folder_index(folder: Path, entries: list[Entry]) -> Path:
