@@ -113,10 +113,12 @@ def bound(task: Task) -> dict:
     return _steps(model, lambda: pairs, task.epochs, time.perf_counter())
 
 
-def fastai(task: Task) -> dict:
+def with_fastai(task: Task) -> dict:
+    import fastai.callback.progress  # noqa: F401  (adds Learner.no_bar)
     from fastai.callback.core import Callback
     from fastai.learner import Learner
-    from fastai.vision.data import ImageDataLoaders, Resize
+    from fastai.vision.augment import Resize
+    from fastai.vision.data import ImageDataLoaders
 
     started, ends = time.perf_counter(), []
     loaders = ImageDataLoaders.from_folder(
@@ -211,7 +213,7 @@ def _private() -> float:
 LOOPS: dict[str, Callable] = {
     "ours": ours,
     "ImageFolder": image_folder,
-    "fastai": fastai,
+    "fastai": with_fastai,
     "Lightning": lightning,
     "bound": bound,
     "memory": memory,
