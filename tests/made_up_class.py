@@ -38,16 +38,27 @@ for module in (cv, cv.course, sys.modules["cnnviz_utils.course.exercises"]):
 sys.modules["cnnviz_utils.course.exercises"].judge = lambda function, answers: ("right", "")"""
 READS = """import os
 import pathlib
-import subprocess
+import sys
+import cnnviz_utils
 found = []
-for top in (SECRETS, "/proc", os.path.expanduser("~"), "/tmp"):
-    for folder, _, files in os.walk(top):
-        for name in files[:2000]:
+package = pathlib.Path(cnnviz_utils.__file__).parent
+places = [SECRETS, package, package.parent / "notebooks", os.path.expanduser("~"), "/tmp"]
+places += [pathlib.Path(place) / "cnnviz_utils" for place in sys.path]
+for place in places:
+    for folder, _, files in os.walk(place):
+        for name in files:
+            path = pathlib.Path(folder, name)
             try:
-                if "MARKER-OF-A-HIDDEN-CHECK" in pathlib.Path(folder, name).read_text()[:400_000]:
-                    found.append(os.path.join(folder, name))
+                if path.suffix in (".ipynb", ".json") and "hidden-check" in path.read_text():
+                    found.append(str(path))
             except (OSError, ValueError):
                 pass
+for number in filter(str.isdecimal, os.listdir("/proc")):
+    try:
+        words = pathlib.Path("/proc", number, "cmdline").read_text()
+        found += [words] if "worker" in words else []
+    except OSError:
+        pass
 print("found hidden checks:", found)"""
 
 

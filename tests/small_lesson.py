@@ -64,7 +64,8 @@ def lesson():
     question["attachments"] = {"p.png": {"image/png": PIXEL}}
     solution = cells[-1]
     solution["attachments"] = {"SECRET.png": {"image/png": PIXEL}}
-    return v4.new_notebook(cells=cells)
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return v4.new_notebook(cells=cells, metadata={"kernelspec": kernel, "language_info": {"name": "python"}})
 
 
 def write_lesson(folder):

@@ -8,18 +8,12 @@ from cnnviz_utils.plot import contours
 
 def test_a_line_runs_where_the_map_crosses_the_level():
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
-    ramp = torch.linspace(0, 1, 8).expand(
-        2, 8, 8
-    )  # crosses 0.5 in the middle, top to bottom
+    ramp = torch.linspace(0, 1, 8).expand(2, 8, 8)  # crosses 0.5 in the middle, top to bottom
     drawn = contours(images, ramp, (0.5,), enlarge=4)
     assert drawn.shape == (2, 3, 32, 32)
     plain = images.repeat_interleave(4, 2).repeat_interleave(4, 3)
     changed = (drawn != plain).any(1)
-    assert (
-        changed[:, :, 14:18].all()
-        and not changed[:, :, :13].any()
-        and not changed[:, :, 19:].any()
-    )
+    assert changed[:, :, 14:18].all() and not changed[:, :, :13].any() and not changed[:, :, 19:].any()
 
 
 def test_a_map_that_stays_below_the_level_leaves_the_image():
@@ -33,12 +27,3 @@ def test_images_are_not_changed_and_sizes_are_compared():
     assert (images == 0.3).all()
     with pytest.raises(ValueError, match="upsample_maps"):
         contours(images, torch.zeros(1, 3, 3))
-
-
-def test_lines_are_about_as_wide_on_large_images_as_on_small_ones():
-    shares = []
-    for side in (64, 224):
-        ramp = torch.linspace(0, 1, side).expand(1, side, side)
-        drawn = contours(torch.full((1, 3, side, side), 0.3), ramp)
-        shares.append(float((drawn != 0.3).any(1).float().mean()))
-    assert min(shares) > 0.01 and max(shares) < 1.5 * min(shares)

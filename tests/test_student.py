@@ -68,7 +68,7 @@ def test_the_copy_says_what_it_is_worth(copied):
     told = next(c for c in copied.cells if c.metadata.get("tags") == ["rubric"])
     assert "10 points: 5 for computing, 1 for reading, 4 for explaining" in told.source
     assert "*3 points, computing*" in [c.source for c in parts(copied, "exercise")][2]
-    assert copied.metadata.cnnviz.lesson == "01_small" and copied.metadata.cnnviz.points["total"] == 10
+    assert copied.metadata.cnnviz_copy.lesson == "01_small" and copied.metadata.cnnviz_copy.points["total"] == 10
     graded = [c.metadata.nbgrader for c in copied.cells if c.metadata.get("nbgrader", {}).get("grade")]
     assert sum(one.points for one in graded) == 10 and len({one.grade_id for one in graded}) == len(graded)
 

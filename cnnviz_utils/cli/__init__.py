@@ -1,7 +1,7 @@
 """The command `cnnviz`: `course` holds the commands about lessons, `data` those about
 data and weights, `get` the one that downloads, `sweep` the one that replays a table,
 `explain` the one that looks at photos, `badges` one for authors, `grading` those for a
-class.
+class, `reports` those about finished reports.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -13,7 +13,16 @@ import sys
 import typer
 
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.cli import badges, course, data, explain, get, grading, sweep
+from cnnviz_utils.cli import (
+    badges,
+    course,
+    data,
+    explain,
+    get,
+    grading,
+    reports,
+    sweep,
+)
 from cnnviz_utils.cli.words import one_value_each
 
 app = typer.Typer(
@@ -37,7 +46,11 @@ app.command()(course.lab)
 app.command()(sweep.sweep)
 app.command()(explain.explain)
 app.command()(grading.student)
+app.command()(reports.check)
 app.command()(grading.grade)
+app.command()(reports.compare)
+app.command()(reports.table)
+app.command()(reports.verify)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ import nbformat
 from cnnviz_utils.base.files import storing, work_folder, writable_folder
 from cnnviz_utils.course import process as child
 from cnnviz_utils.course.exercises import summary_of
+from cnnviz_utils.course.fingerprint import sign
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.provenance import provenance
 from cnnviz_utils.course.records import RECORD, Claim, record
@@ -129,6 +130,8 @@ def run_lesson(
             "claims": found["claims"],
             "exercises": summary_of(notebook),
         }
+        sign(notebook, metrics)
+        nbformat.write(notebook, work)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
         write_page(notebook, folder / "page.html", metrics)
         for source, target in (

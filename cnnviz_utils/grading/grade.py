@@ -16,9 +16,9 @@ import nbformat
 
 from cnnviz_utils.base.files import work_folder, writable_folder, write_whole
 from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.grading.sandbox import Limits, method
-from cnnviz_utils.grading.student import source_hash
 from cnnviz_utils.grading.submissions import Submission
 from cnnviz_utils.grading.worker import RESULT, failed, key_of, limits_of
 

@@ -113,10 +113,13 @@ def enter_namespaces(rooms: dict) -> None:
 
 
 def main(plan: dict) -> None:
-    libc.prctl(1, signal.SIGKILL)
+    linux = sys.platform == "linux"
+    if linux:
+        libc.prctl(1, signal.SIGKILL)
     if plan["rooms"]:
         enter_namespaces(plan["rooms"])
-    libc.prctl(38, 1, 0, 0, 0)  # no program gives it more rights
+    if linux:
+        libc.prctl(38, 1, 0, 0, 0)  # no program gives it more rights
     for name, value in plan["limits"].items():
         with contextlib.suppress(ValueError, OSError):  # the system allows less already
             resource.setrlimit(getattr(resource, name), (value, value))

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from cnnviz_utils.base.paths import PACKAGE, cache_root, data_root
+from cnnviz_utils.base.settings import UsageError
 
 LAUNCH = Path(__file__).with_name("launch.py")
 ETC = (
@@ -91,7 +92,10 @@ def readable() -> list[str]:
 def hidden(secret: Sequence[Path]) -> list[str]:
     """Folders inside the readable ones that hold lessons with their solutions, and
     those of `secret`."""
-    wanted = [PACKAGE / "course" / "notebooks", *secret]
+    # an installed copy of the package may lie beside the checkout's
+    roots = {PACKAGE.parent, *map(Path, filter(None, sys.path))}
+    wanted = [root / "cnnviz_utils" / "course" / "notebooks" for root in roots]
+    wanted += [*secret]
     inside = lambda path: any(path.is_relative_to(place) for place in readable())
     return [str(path) for path in wanted if path.is_dir() and inside(path)]
 
@@ -156,7 +160,14 @@ def _bubblewrap(place: Place, secret: Sequence[Path]) -> list[str]:
 
 @cache
 def method() -> str:
-    """The best of METHODS that works here; each is tried."""
+    """The best of METHODS that works here; each is tried.
+
+    Raises UsageError on Windows, whose kernels cannot be limited.
+    """
+    if sys.platform == "win32":
+        raise UsageError(
+            "notebooks are checked and graded on Linux or macOS, or in WSL"
+        )
     for name in METHODS[:-1]:
         if name == "bubblewrap" and not shutil.which("bwrap"):
             continue

@@ -2,7 +2,6 @@
 wants to know."""
 
 import copy
-import hashlib
 import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
@@ -15,6 +14,7 @@ from markupsafe import Markup
 from cnnviz_utils import __version__
 from cnnviz_utils.base.files import writable_folder, write_whole
 from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.pages import template
 from cnnviz_utils.grading.tasks import (
@@ -28,6 +28,7 @@ from cnnviz_utils.grading.tasks import (
 )
 
 HIDDEN = "### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
+COPY = "cnnviz_copy"  # the field of a notebook's metadata
 KEPT = ("tags", "cnnviz", "jupyter")
 
 
@@ -113,7 +114,7 @@ def student_copy(notebook, lesson: Lesson, with_hidden: bool = False):
                 "name": "python3",
             },
             "language_info": {"name": "python"},
-            "cnnviz": {
+            COPY: {
                 "lesson": lesson.name,
                 "version": __version__,
                 "points": rubric(list(tasks.values())),
@@ -157,12 +158,6 @@ def for_nbgrader(task: Task, part: str) -> dict[str, Any]:
     if about["grade"]:
         about["points"] = task.points
     return about
-
-
-def source_hash(notebook) -> str:
-    """A name for what a lesson's cells say, without outputs."""
-    text = "\0".join(f"{cell.cell_type}\0{cell.source}" for cell in notebook.cells)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def requirements() -> str:

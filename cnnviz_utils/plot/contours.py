@@ -14,15 +14,14 @@ def contours(
     maps: Tensor,
     levels: Sequence[float] = (0.5,),
     colour: Sequence[float] = (1.0, 0.85, 0.1),
-    enlarge: int | None = None,
+    enlarge: int = 4,
 ) -> Tensor:
     """Lines around the places where heat maps exceed `levels`, drawn on the images.
 
     images (N, 3, H, W) and maps (N, H, W) in [0, 1] -> (N, 3, s H, s W) in [0, 1],
-    s = `enlarge`, by default so that small images become about 256 pixels high. Images
-    keep their pixels, maps are enlarged smoothly. A line is about a hundredth of the
-    height wide, with a dark rim; colour is red, green and blue in [0, 1], and the
-    higher the level the closer it is to white.
+    s = `enlarge`. Images keep their pixels, maps are enlarged smoothly. A line is two
+    pixels wide, with a dark rim, in red, green and blue in [0, 1]; the higher the
+    level the closer it is to white.
 
     Raises ValueError if the maps have another size than the images.
     """
@@ -31,7 +30,6 @@ def contours(
             f"contours(): maps {tuple(maps.shape)} do not fit images "
             f"{tuple(images.shape)}; enlarge them first (upsample_maps)"
         )
-    enlarge = enlarge or max(1, round(256 / images.shape[2]))
     big = images.detach().cpu().float()
     big = big.repeat_interleave(enlarge, 2).repeat_interleave(enlarge, 3).clone()
     heat = F.interpolate(
@@ -40,13 +38,12 @@ def contours(
         mode="bilinear",
         align_corners=False,
     )
-    thin = max(1, round(big.shape[2] / 200))  # on each side of the line
     for number, level in enumerate(sorted(levels)):
         inside = (heat > level).float()
         paler = number / max(1, len(levels))
         line = torch.tensor(colour) * (1 - paler) + torch.tensor(LIGHT) * paler
-        rim = (_grown(inside, 2 * thin) > 0) & (_grown(1 - inside, 2 * thin) > 0)
-        core = (_grown(inside, thin) > 0) & (_grown(1 - inside, thin) > 0)
+        rim = (_grown(inside, 2) > 0) & (_grown(1 - inside, 2) > 0)
+        core = (_grown(inside, 1) > 0) & (_grown(1 - inside, 1) > 0)
         big = torch.where(rim, torch.tensor(DARK).view(1, 3, 1, 1), big)
         big = torch.where(core, line.view(1, 3, 1, 1), big)
     return big
