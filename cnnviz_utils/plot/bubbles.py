@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, PercentFormatter
 from matplotlib.transforms import Bbox
 from torch import Tensor
 
-from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure
+from cnnviz_utils.plot.figure import COLOURS, SMALLEST, Picture, finish, new_figure
 
 # directions from a marker to its label: right, left, above, below, and the corners
 PLACES = (
@@ -37,8 +37,8 @@ def plot_bubbles(
     spread: str | None = None,
     percent: bool = False,
     groups: Mapping[str, str] | None = None,
-    width: float = 7,
-    height: float = 4.2,
+    width: float = 9,
+    height: float = 4.8,
     alt: str | None = None,
 ) -> Picture:
     """A marker for each row of the table, labelled by its index, on a logarithmic x
@@ -88,7 +88,7 @@ def plot_bubbles(
             lambda value, _: f"{value:g}" if f"{value:.0e}"[0] in written else ""
         )
     )
-    axis.tick_params(axis="x", which="minor", labelsize=8)
+    axis.tick_params(axis="x", which="minor", labelsize=SMALLEST)
     axis.margins(0.16, 0.16)
     if percent:
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))

@@ -1,4 +1,4 @@
-"""Pictures of numbers: bars, curves, matrices, scatters."""
+"""Pictures of numbers: bars, curves, matrices."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
-from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure
+from cnnviz_utils.plot.figure import COLOURS, SMALLEST, Picture, finish, new_figure
 
 
 def plot_bars(
@@ -55,7 +55,7 @@ def plot_bars(
             names,
             rotation=90 if len(names) > 14 else 35 if crowded else 0,
             ha="center" if len(names) > 14 or not crowded else "right",
-            fontsize=8 if crowded else 10,
+            fontsize=SMALLEST if crowded else 10,
         )
         axis.set_ylabel(ylabel)
         axis.grid(False, axis="x")
@@ -85,13 +85,13 @@ def plot_curves(
     percent: bool = False,
     points: bool = False,
     xticks: Sequence[float] | None = None,
-    width: float = 6.5,
-    height: float = 3,
+    width: float = 9,
+    height: float = 3.6,
     alt: str | None = None,
 ) -> Picture:
     """Lines name -> (x, y); `spread` shades y +- spread; `marks` name -> x draws
-    labelled vertical lines; `xticks` are the places of the x axis that get a number,
-    all others none."""
+    labelled vertical lines, in colours that no line has; `xticks` are the places of the
+    x axis that get a number, all others none."""
     figure, axes = new_figure(width, height)
     draw_curves(axes[0, 0], curves, spread=spread, points=points)
     axis = axes[0, 0]
@@ -110,9 +110,9 @@ def plot_curves(
     if percent:
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     for i, (name, x) in enumerate((marks or {}).items()):
-        axis.axvline(
-            x, color=COLOURS[(i + 1) % len(COLOURS)], ls="--", lw=1.2, label=name
-        )
+        colour, style = line_look(len(curves) + i)
+        style = "--" if style == "-" else ":"
+        axis.axvline(x, color=colour, ls=style, lw=1.4, label=name)
     if len(curves) > 1 or marks:
         axis.legend()
     return finish(
@@ -120,20 +120,29 @@ def plot_curves(
     )
 
 
+def line_look(number: int) -> tuple[str, str]:
+    """Colour and style of a line by its number; no two are alike up to 24."""
+    times, place = divmod(number, len(COLOURS))
+    return COLOURS[place], ("-", "--", ":")[times % 3]
+
+
 def draw_curves(
     axis: Axes, curves: Mapping, *, spread: Mapping | None = None, points: bool = False
 ) -> None:
-    """Lines name -> (x, y) into an axis, with shaded spread."""
+    """Lines name -> (x, y) into an axis, with shaded spread. Two points at the same
+    height are a level to compare with: dashed, without dots."""
     for i, (name, (x, y)) in enumerate(curves.items()):
-        colour = COLOURS[i % len(COLOURS)]
+        colour, style = line_look(i)
         x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+        level = len(x) == 2 and y[0] == y[1]
         axis.plot(
             x,
             y,
             label=name,
             color=colour,
             lw=1.8,
-            marker="o" if points or len(x) < 3 else None,
+            ls="--" if level else style,
+            marker="o" if (points or len(x) < 3) and not level else None,
             ms=4,
         )
         if spread and name in spread:
@@ -210,7 +219,7 @@ def plot_matrix(
     )
     axis = axes[0, 0]
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.tick_params(length=0, labelsize=8 if max(table.shape) > 12 else 9)
+    axis.tick_params(length=0, labelsize=SMALLEST if max(table.shape) > 12 else 9)
     axis.grid(False)
     return finish(
         figure, alt or f"Matrix of {label}: {ylabel} in rows, {xlabel} in columns"
@@ -226,7 +235,7 @@ def plot_confusion(
 ) -> Picture:
     """A confusion matrix: true class in rows, predicted in columns; in percent of the
     row, or counts."""
-    side = width or float(np.clip(0.27 * len(table) + 1.6, 3.6, 9))
+    side = width or float(np.clip(0.27 * len(table) + 1.6, 3.6, 8.4))
     label = "percent of the true class" if percent else "images"
     return plot_matrix(
         table,
@@ -238,62 +247,4 @@ def plot_confusion(
         ylabel="true",
         limits=(0, 100) if percent else None,
         alt=alt or f"Confusion matrix of {len(table)} classes in {label}",
-    )
-
-
-def plot_scatter(
-    points: np.ndarray,
-    groups: Sequence[str],
-    *,
-    xlabel: str,
-    ylabel: str,
-    width: float = 6,
-    height: float = 4.2,
-    alt: str | None = None,
-) -> Picture:
-    """Points (N, 2), coloured by group."""
-    figure, axes = new_figure(width, height)
-    axis, groups = axes[0, 0], np.asarray(groups)
-    for i, name in enumerate(dict.fromkeys(groups)):
-        chosen = np.asarray(points)[groups == name]
-        axis.scatter(
-            *chosen.T,
-            s=14,
-            alpha=0.75,
-            color=COLOURS[i % len(COLOURS)],
-            label=name,
-            lw=0,
-        )
-    axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.legend(loc="center left", bbox_to_anchor=(1, 0.5), markerscale=1.8)
-    return finish(
-        figure,
-        alt or f"Scatter of {len(points)} points by {', '.join(dict.fromkeys(groups))}",
-    )
-
-
-def plot_scatter3d(
-    points: np.ndarray,
-    groups: Sequence[str],
-    *,
-    labels: Sequence[str],
-    width: float = 5.5,
-    alt: str | None = None,
-) -> Picture:
-    """Points (N, 3) in a cube, coloured by group."""
-    figure, axes = new_figure(width, width * 0.85, subplot_kw={"projection": "3d"})
-    axis, groups = axes[0, 0], np.asarray(groups)
-    for i, name in enumerate(dict.fromkeys(groups)):
-        chosen = np.asarray(points)[groups == name]
-        axis.scatter(
-            *chosen.T, s=12, alpha=0.8, color=COLOURS[i % len(COLOURS)], label=name
-        )
-    axis.set(xlabel=labels[0], ylabel=labels[1], zlabel=labels[2])
-    axis.view_init(25, 35)
-    axis.set_box_aspect(None, zoom=0.92)  # room for the labels
-    axis.legend(loc="upper left")
-    return finish(
-        figure,
-        alt
-        or f"Three-dimensional scatter of {len(points)} points: {', '.join(labels)}",
     )

@@ -19,32 +19,34 @@ def show_explanations(
     heading: str,
 ) -> Picture:
     """A photo, the photo under its map, and a bar for each of its best classes; several
-    photos in two columns.
+    photos one below the other.
 
     images: (N, 3, H, W) in [0, 1]; maps: (N, H, W) in [0, 1]; answers: for each photo
         (class name, share of 1), the largest first; titles: of the photos; captions: of
         the maps.
     """
-    across = 1 if len(images) == 1 else 2
-    down = -(-len(images) // across)
-    width = 9.0 if across == 1 else 13.0
-    cell = width / across / 3
-    figure, axes = new_figure(width, down * (cell + 0.25) + 0.4, down, 3 * across)
+    several = len(images) > 1
+    cell = 2.25 if several else 3.0
+    figure, axes = new_figure(
+        9,
+        len(images) * (cell + 0.25) + 0.4,
+        len(images),
+        3,
+        width_ratios=(1, 1, 2 if several else 1),
+    )
     mixed = to_rgb(overlay(images, maps).clamp(0, 1))
     photos = to_rgb(images)
-    small = 9 if across == 1 else 8
     for axis in axes.flat:
         axis.set_axis_off()
     for i in range(len(images)):
-        row, column = i // across, 3 * (i % across)
         for k, (pixels, text) in enumerate(
             [(photos[i], titles[i]), (mixed[i], captions[i])]
         ):
-            axes[row, column + k].imshow(pixels, interpolation="antialiased")
-            axes[row, column + k].set_title(
-                _short(text, 30), fontsize=small, fontweight="normal", pad=3
+            axes[i, k].imshow(pixels, interpolation="antialiased")
+            axes[i, k].set_title(
+                _short(text, 30), fontsize=9, fontweight="normal", pad=3
             )
-        _bars(axes[row, column + 2], answers[i], small)
+        _bars(axes[i, 2], answers[i], 0.5 if several else 1)
     figure.suptitle(heading, fontsize=11, fontweight="bold")
     said = "; ".join(
         f"{title}: {', '.join(f'{name} {share:.0%}' for name, share in best)}"
@@ -66,25 +68,31 @@ def show_answers(
     picture.set_axis_off()
     picture.imshow(to_rgb(image.clamp(0, 1).reshape(1, *image.shape[-3:]))[0])
     picture.set_title(title, fontsize=9, fontweight="normal", pad=3)
-    _bars(bars, answers, 9)
+    _bars(bars, answers, 1)
     said = ", ".join(f"{name} {share:.0%}" for name, share in answers)
     return finish(figure, f"{title or 'An image'}, seen as: {said}")
 
 
-def _bars(axis, best: Sequence[tuple[str, float]], size: float) -> None:
+def _bars(axis, best: Sequence[tuple[str, float]], aspect: float) -> None:
     """Bars with the classes' names written over them, from the left, so that a long
     name needs no margin."""
     places = np.arange(len(best))
     axis.set_axis_on()
-    axis.set_box_aspect(1)  # as high as the photo
+    axis.set_box_aspect(aspect)  # as high as the photo
     axis.barh(places, [share for _, share in best], height=0.8, color=COLOURS[5])
     for place, (name, share) in zip(places, best, strict=True):
-        axis.text(0.02, place, _short(name, 24), va="center", fontsize=size)
-        axis.text(1.0, place, f"{share:.0%}", va="center", ha="right", fontsize=size)
+        axis.text(
+            0.02,
+            place,
+            _short(name, 24 if aspect == 1 else 44),
+            va="center",
+            fontsize=9,
+        )
+        axis.text(1.0, place, f"{share:.0%}", va="center", ha="right", fontsize=9)
     axis.set(xlim=(0, 1), ylim=(max(len(best), 3) - 0.4, -0.6), xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
     axis.grid(False)
-    axis.set_title("the classes", fontsize=size, fontweight="normal", pad=3)
+    axis.set_title("the classes", fontsize=9, fontweight="normal", pad=3)
 
 
 def _short(text: str, most: int) -> str:

@@ -22,7 +22,11 @@ COLOURS = (
     "#5B5B5B",
     "#A6761D",
 )
-DPI = 144  # twice a screen's 72: sharp on dense displays; shown at half its size
+DPI = 144
+# 9 inches of a figure are as wide as a page's column of 830 pixels, so a font of 10
+# is 9.6 points there; SMALLEST is 8 points
+COLUMN, COLUMN_INCHES = 830, 9
+SMALLEST = 8.4
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -41,14 +45,16 @@ STYLE = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A finished figure: `png` holds its bytes at twice a screen's resolution, `alt` a
-    sentence that describes it for readers who cannot see it."""
+    """A finished figure: `png` holds its bytes, finer than it is shown, `alt` a
+    sentence that describes it for readers who cannot see it. A figure of COLUMN_INCHES
+    is shown as wide as a page's column."""
 
     png: bytes
     alt: str
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        width = Image.open(io.BytesIO(self.png)).width // 2
+        inches = Image.open(io.BytesIO(self.png)).width / DPI
+        width = round(inches * COLUMN / COLUMN_INCHES)
         data = {
             "image/png": base64.b64encode(self.png).decode(),
             "text/plain": self.alt,

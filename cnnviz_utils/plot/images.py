@@ -1,13 +1,14 @@
 """Pictures of pixels: images in grids, heat maps, heat maps over images."""
 
 from collections.abc import Sequence
+from textwrap import wrap
 
 import matplotlib as mpl
 import numpy as np
 import torch
 from torch import Tensor
 
-from cnnviz_utils.plot.figure import Picture, finish, new_figure
+from cnnviz_utils.plot.figure import SMALLEST, Picture, finish, new_figure
 
 
 def to_rgb(images: Tensor | np.ndarray) -> np.ndarray:
@@ -62,30 +63,20 @@ def show_images(
     pixels = [to_rgb(image)[0] for image in images]
     columns = columns or min(len(pixels), 9)
     lines = -(-len(pixels) // columns)
-    tall = (
-        [
-            max(
-                (
-                    title.count("\n") + 1
-                    for title in titles[r * columns : (r + 1) * columns]
-                    if title
-                ),
-                default=0,
-            )
-            for r in range(lines)
-        ]
-        if titles
-        else [0]
-    )
     cell = (width - (0.6 if rows else 0)) / columns
     ratio = pixels[0].shape[0] / pixels[0].shape[1]
+    size = float(np.clip(cell * 8, SMALLEST, 10))
+    titles = [wrapped(title, cell, size) for title in titles or ()]
+    tall = [
+        max((t.count("\n") + 1 for t in titles[i : i + columns] if t), default=0)
+        for i in range(0, lines * columns, columns)
+    ]
     figure, axes = new_figure(
         width,
         lines * (cell * ratio + 0.06) + 0.19 * sum(tall) + (0.35 if heading else 0),
         lines,
         columns,
     )
-    size = float(np.clip(cell * 8, 6.5, 10))
     for i, axis in enumerate(axes.flat):
         axis.set(xticks=[], yticks=[])
         axis.grid(False)
@@ -119,6 +110,14 @@ def show_images(
         or f"{heading + '. ' if heading else ''}"
         f"{len(pixels)} images in {lines} rows{listed}",
     )
+
+
+def wrapped(title: str, width: float, size: float) -> str:
+    """A title in as many lines as it needs in a cell of so many inches: broken between
+    words, a single long word never."""
+    letters = max(1, int(width * 72 / (0.57 * size)))
+    lines = [wrap(line, letters, break_long_words=False) for line in title.split("\n")]
+    return "\n".join("\n".join(parts) for parts in lines)
 
 
 def colour_map(maps: Tensor, cmap: str = "inferno") -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from cnnviz_utils.plot.figure import COLOURS, Picture, finish, new_figure
+from cnnviz_utils.plot.figure import COLOURS, SMALLEST, Picture, finish, new_figure
 
 
 def plot_panels(
@@ -48,7 +48,7 @@ def plot_panels(
         )
         axis.set_yticks(places, [str(name) for name in table.index], fontsize=8.5)
         axis.set_ylim(len(table) - 0.4, -0.6)
-        axis.tick_params(axis="x", labelsize=8)
+        axis.tick_params(axis="x", labelsize=SMALLEST)
         axis.tick_params(axis="y", length=0)
         axis.locator_params(axis="x", nbins=4)
     return finish(

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon
 from matplotlib.path import Path
 
-from cnnviz_utils.plot.figure import STYLE, Picture, finish
+from cnnviz_utils.plot.figure import COLUMN, COLUMN_INCHES, STYLE, Picture, finish
 
-WIDTH = 830  # units across a sheet: the pixels of a page's column
+WIDTH = COLUMN  # units across a sheet: the pixels of a page's column
 SMALLEST = 11  # units, a little more than 8 points on a page
 # in light pages and in print, in dark pages
 COLOURS = {
@@ -60,9 +60,9 @@ class Sheet:
 
     def __init__(self, height: float):
         self.height = height
-        inch = WIDTH / 9
+        inch = WIDTH / COLUMN_INCHES
         with mpl.rc_context(STYLE):
-            self.figure = Figure(figsize=(9, height / inch))
+            self.figure = Figure(figsize=(COLUMN_INCHES, height / inch))
             FigureCanvasAgg(self.figure)
             self.axis = self.figure.add_axes((0, 0, 1, 1))
         self.axis.set(xlim=(0, WIDTH), ylim=(height, 0))
