@@ -115,7 +115,7 @@ def show_images(
 def wrapped(title: str, width: float, size: float) -> str:
     """A title in as many lines as it needs in a cell of so many inches: broken between
     words, a single long word never."""
-    letters = max(1, int(width * 72 / (0.57 * size)))
+    letters = max(1, int(width * 72 / (0.63 * size)))
     lines = [wrap(line, letters, break_long_words=False) for line in title.split("\n")]
     return "\n".join("\n".join(parts) for parts in lines)
 
