@@ -68,7 +68,7 @@ class Opened:
         self.page.on("request", lambda request: None if request.url.startswith(own) else self.outside.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)[:300]))
         self.page.on("console", lambda said: self.errors.append(said.text[:300]) if said.type == "error" else None)
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(180_000)
         self.page.goto(f"{address}/lab/tree/{name}?reset&token={token}")
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
@@ -107,7 +107,7 @@ class Opened:
         for act in actions(self.page, box):
             started = time.perf_counter()
             act()
-            for _ in range(100):
+            for _ in range(400):
                 now = box.locator("img").last
                 if now.count() and now.get_attribute("src") != before:
                     return True, time.perf_counter() - started

@@ -75,7 +75,7 @@ def test_what_is_drawn_dragged_and_clicked_arrives(lab, browser):
     text = seen.page.locator(".jp-CodeCell").nth(len(EXPLORERS) + 1).inner_text()
     # grey is .5; a brown stroke makes it darker; a quarter of 32 pixels is 8: first in the middle, last in the corner
     assert "((1, 3, 32, 32), 0.5" in text and "((1, 3, 32, 32), 0.4" in text
-    assert "(12, 12, 8)" in text and "(0, 0, 8)" in text and "(0, 0)" in text and "(1, 0)" in text
+    assert "(12, 12, 8)" in text and "(0, 0, 8)" in text and "(0, 0)" in text and "(0, 1)" in text
     assert not seen.errors and not seen.outside
     seen.page.close()
 
