@@ -63,6 +63,8 @@ def test_what_is_drawn_dragged_and_clicked_arrives(lab, browser):
         assert changed, EXPLORERS[number]
         print(f"explorer {number}: {seconds:.2f} s")
     pad = seen.page.locator("canvas.cnnviz-pad").nth(1)
+    pad.evaluate("pad => pad.scrollIntoView({block: 'center'})")
+    seen.page.wait_for_timeout(500)
     box = pad.bounding_box()
     seen.page.mouse.move(box["x"] + 20, box["y"] + 20)
     seen.page.mouse.down()
