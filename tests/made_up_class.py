@@ -13,7 +13,15 @@ from cnnviz_utils.grading.tasks import read_tasks
 HANGS = "while True:\n    pass"
 FLOODS = "while True:\n    print('flood ' * 1000)"
 KILLS = "import os\nos._exit(9)"
-FORKS = "import os\nwhile True:\n    os.fork()"
+# more processes than are allowed, but a fixed number that ends by itself: one without end can outrun the grader's look at
+# the processes, and then takes the whole machine
+FORKS = """import os
+import time
+for _ in range(100):
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+time.sleep(60)"""
 DELETES = """import pathlib
 import shutil
 import cnnviz_utils

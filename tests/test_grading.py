@@ -203,9 +203,36 @@ def test_what_is_shut_in_sees_and_writes_its_own_only(tmp_path):
     assert found["written"] == [str(place["cache"]), str(place["work"])]
 
 
+COUNT = """
+import os, time
+made = 0
+try:
+    for made in range(1300):
+        if os.fork() == 0:
+            time.sleep(20)
+            os._exit(0)
+except OSError:
+    pass
+print(made, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(sandbox.method() == "none", reason="this system shuts nothing in")
+@pytest.mark.skipif(os.geteuid() == 0 and tuple(map(int, re.findall(r"\d+", os.uname().release)[:2])) < (6, 14),
+                    reason="before Linux 6.14 nothing limits root's processes")
+def test_the_system_itself_refuses_too_many_processes(tmp_path):
+    """1,300 at most are tried, so that a limit that does not hold costs seconds, not the machine."""
+    words = sandbox.command(sandbox.method(), sandbox.Place(tmp_path), [sys.executable, "-I", "-c", COUNT], sandbox.Limits())
+    made = int(subprocess.run(words, capture_output=True, text=True, timeout=60).stdout)
+    assert 64 < made < sandbox.MOST_TASKS
+
+
 @pytest.fixture(scope="module")
 def a_class(tmp_path_factory):
     """A class of the small lesson, graded twice with the command: the second time with comments and one more file."""
+    if sandbox.method() == "none":
+        pytest.skip("this system shuts nothing in, and some of the class delete files")
     top = tmp_path_factory.mktemp("class")
     made = MadeUp(write_lesson(top / "lessons"), top / "target", top / "lessons")
     (top / "target").mkdir()

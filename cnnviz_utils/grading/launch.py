@@ -1,15 +1,17 @@
 """Start a program shut in: `python -I launch.py PLAN.json`. Uses only Python's own
 library, as it runs by itself.
 
-PLAN: `limits` (resource's names), `argv`, `environment`, `cwd`, and `rooms`: None, or
-what the program sees of the disk. With `rooms` it gets namespaces of its own (Linux): a
-disk that holds only what is listed, no network, no processes but its own, no rights.
+PLAN: `limits` (resource's names), `argv`, `environment`, `cwd`, `tasks` (the most
+processes and threads in namespaces of its own, else None), and `rooms`: None, or what
+the program sees of the disk. With `rooms` it gets namespaces of its own (Linux): a disk
+that holds only what is listed, no network, no processes but its own, no rights.
 """
 
 import contextlib
 import ctypes
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -112,12 +114,27 @@ def enter_namespaces(rooms: dict) -> None:
     build_disk(rooms)
 
 
+def limit_processes(most: int) -> None:
+    """Let the system itself refuse more than `most` processes and threads together,
+    however fast they come. Only inside namespaces of our own: RLIMIT_NPROC counts those
+    in them. It does not bind root, for whom a namespace's own pid_max does (Linux 6.14
+    and newer; before, that file was the whole machine's, and is left alone)."""
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NPROC, (most, most))
+    version = tuple(int(n) for n in re.findall(r"\d+", os.uname().release)[:2])
+    if version >= (6, 14):
+        with contextlib.suppress(OSError):  # bubblewrap shows /proc read-only
+            Path("/proc/sys/kernel/pid_max").write_text(str(most))
+
+
 def main(plan: dict) -> None:
     linux = sys.platform == "linux"
     if linux:
         libc.prctl(1, signal.SIGKILL)
     if plan["rooms"]:
         enter_namespaces(plan["rooms"])
+    if plan["tasks"]:
+        limit_processes(plan["tasks"])
     if linux:
         libc.prctl(38, 1, 0, 0, 0)  # no program gives it more rights
     for name, value in plan["limits"].items():
