@@ -18,19 +18,16 @@ help:  ## this list
 report: $(READY)  ## run every lesson on the built-in data, leave reports/index.html
 	@$(BIN)/cnnviz run
 
-# Two processes, a test file or a lesson each, with one core each. Lessons compute on one core in a
-# report as well: the same bits, not only the same facts.
-SHARED := -n 2 --dist loadfile
-
+# Lessons compute on one core, as in a report: the same bits, not only the same facts.
 test: $(READY)  ## style and types, unit tests, the lessons' stored outputs against a fresh run
 	@echo "Style and types (1 of 3)"
 	@$(BIN)/ruff check -q cnnviz_utils benchmarks
 	@$(BIN)/ruff format -q --check cnnviz_utils benchmarks
 	@$(BIN)/mypy
 	@echo "Unit tests (2 of 3)"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest $(SHARED) tests
+	@$(BIN)/pytest tests
 	@echo "The lessons, run again and compared with their stored outputs (3 of 3)"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest $(SHARED) --nbval --nbval-current-env --nbval-cell-timeout=1800 -p no:cacheprovider notebooks
+	@OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 -p no:cacheprovider notebooks
 
 lab: $(READY)  ## JupyterLab on the lessons
 	@$(BIN)/cnnviz lab
