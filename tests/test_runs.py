@@ -61,7 +61,7 @@ def test_a_course_that_holds_ends_with_zero_and_leaves_everything(course):
     code, output = course("run")
     out = course.folder / "out"
     assert code == 0, output
-    assert {p.name for p in out.iterdir()} == {"index.html"} | {f"{n}{e}" for n in ("01_first", "02_second")
+    assert {p.name for p in out.iterdir()} == {"index.html", "glossary.html", "bibliography.html"} | {f"{n}{e}" for n in ("01_first", "02_second")
                                                                for e in (".html", ".ipynb", ".metrics.json")}
     facts = json.loads((out / "01_first.metrics.json").read_text())
     assert facts["parameters"]["n"] == 3 and facts["metrics"] == {"n": 3} and facts["claims"][0]["holds"] is True
