@@ -1,6 +1,8 @@
 """Shared by all tests: small data sets, where the photos are, and nbval's numeric tolerance."""
 
 import os
+import warnings
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,14 @@ def own_cache(tmp_path_factory, monkeypatch, request):
     if "notebooks" not in str(request.path):
         base = tmp_path_factory.getbasetemp()
         monkeypatch.setenv("CNNVIZ_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
+
+
+@pytest.fixture(autouse=True)
+def tracker():
+    """Tests of kills may take multiprocessing's helper with them: it is there again, without a warning, for the next."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        resource_tracker.ensure_running()
 
 
 @pytest.fixture(autouse=True)

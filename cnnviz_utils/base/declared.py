@@ -70,6 +70,7 @@ Precision = Literal["off", "float16", "bfloat16"]
 PARAMETERS: dict[str, Any] = {
     "data": DataSet,
     "size": Size,
+    "side": Side,
     "photo_size": Size,
     "seed": Seed,
     "epochs": Epochs,
