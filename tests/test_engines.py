@@ -208,6 +208,7 @@ def check_other_data(engine, table, tmp_path):
     assert "has other images, weights, code, or another torch" in answer.value["error"]
 
 
+@pytest.mark.skipif(not os.environ.get("CNNVIZ_RAY"), reason="Ray tries an address for minutes: CNNVIZ_RAY=1 runs it")
 def test_an_address_where_nothing_answers_is_one_sentence(monkeypatch):
     pytest.importorskip("ray")
     with pytest.raises(UsageError, match="no Ray cluster answers at 127.0.0.1:1 "), warnings.catch_warnings():
