@@ -60,7 +60,7 @@ def test_what_is_shown_is_what_the_network_says(model, photos, monkeypatch):
     assert torch.equal(seen["maps"], cv.viz.upsample_maps(cv.viz.normalise_maps(maps), 48))
     assert seen["titles"] == names and seen["captions"] == ["for dog"] * 4
     assert "grad_cam at stage3" in picture.alt and "turned.jpg" in picture.alt
-    assert picture.array.shape[1] == 13 * 144
+    assert picture.array.shape[1] == 9 * 144
 
 
 def test_tensors_and_networks_without_names(photos):

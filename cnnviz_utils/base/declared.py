@@ -85,6 +85,7 @@ PARAMETERS: dict[str, Any] = {
             "judged",
             "networks",
             "repeats",
+            "images",
             "scored",
             "searched",
             "seeds",
