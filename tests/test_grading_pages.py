@@ -93,7 +93,8 @@ def test_the_control_runs_without_escaping(browser, listener, tmp_path):  # noqa
     tab = browser.new_page()
     listener.hits.clear()
     for number, payload in enumerate([*SCRIPTS[:20], *CALLS[:20]]):
-        listener.pages["/page/x"] = text.replace("PLACE", aimed(payload, number, listener), 1)
+        attack = aimed(payload, number, listener)
+        listener.pages["/page/x"] = re.sub(r"<body[^>]*>", lambda found, attack=attack: found[0] + attack, text, count=1)
         tab.goto(f"http://{listener.host}/page/x", wait_until="load")
     tab.wait_for_timeout(300)
     tab.close()
