@@ -20,6 +20,8 @@ from types import EllipsisType, FunctionType
 
 from IPython.display import publish_display_data
 
+from cnnviz_utils.course.records import carried
+
 VERDICT = "application/vnd.cnnviz.verdict+json"
 UNANSWERED, WRONG, RIGHT = "unanswered", "wrong", "right"
 HEADS = {
@@ -156,11 +158,8 @@ def verdicts(notebook) -> list[dict]:
     """The verdicts in a notebook's outputs, in order, each with the `tags` of its
     cell. notebook: as nbformat gives it."""
     return [
-        {**output.data[VERDICT], "tags": list(cell.metadata.get("tags", []))}
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if VERDICT in output.get("data", {})
+        {**data, "tags": list(cell.metadata.get("tags", []))}
+        for cell, data in carried(notebook, VERDICT)
     ]
 
 

@@ -10,6 +10,7 @@ from typing import Any, SupportsIndex
 from IPython.display import publish_display_data
 
 from cnnviz_utils.base.presence import someone_is_there
+from cnnviz_utils.course.records import carried
 
 PREDICTION = "application/vnd.cnnviz.prediction+json"
 
@@ -86,13 +87,7 @@ def answer_prediction(key: str, index: SupportsIndex) -> None:
 
 def predicted(notebook) -> dict[str, dict]:
     """By key: the `given` and `predicted` choices in a notebook's outputs."""
-    found = [
-        output.data[PREDICTION]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if PREDICTION in output.get("data", {})
-    ]
+    found = [data for _, data in carried(notebook, PREDICTION)]
     return {
         one["key"]: {name: one[name] for name in ("given", "predicted")}
         for one in found

@@ -4,7 +4,7 @@ and carried in the notebook."""
 import html
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from numbers import Real
 from typing import cast
@@ -14,6 +14,16 @@ from IPython.display import Markdown, publish_display_data
 RECORD = "application/vnd.cnnviz.record+json"
 # a number that is none, as it is printed: "nan", "nan%"
 NAN = re.compile(r"(?<![a-z])nan(?![a-z])", re.IGNORECASE)
+
+
+def carried(notebook, kind: str) -> Iterator[tuple]:
+    """(cell, data) for every output of a notebook, in order, that carries data of one
+    MIME kind; what is no mapping (a stranger's notebook) is passed over."""
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {}).get(kind)
+            if isinstance(data, dict):
+                yield cell, data
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from cnnviz_utils.course.exercises import summary_of
 from cnnviz_utils.course.fingerprint import sign
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.provenance import provenance
-from cnnviz_utils.course.records import RECORD, Claim, record
+from cnnviz_utils.course.records import RECORD, Claim, carried, record
 
 __all__ = ["Claim", "LessonFailed", "Run", "execute_in_place", "record", "run_lesson"]
 KEPT = ("tags", "cnnviz", "jupyter")  # of a cell's metadata
@@ -238,13 +238,7 @@ def check_whole(notebook) -> str:
 
 def find_record(notebook) -> dict:
     """Metrics and claims that a lesson recorded; empty ones if it recorded nothing."""
-    found = [
-        output.data[RECORD]
-        for cell in notebook.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if RECORD in output.get("data", {})
-    ]
+    found = [data for _, data in carried(notebook, RECORD)]
     return found[-1] if found else {"metrics": {}, "claims": []}
 
 

@@ -6,7 +6,7 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.exercises import RIGHT, UNANSWERED, WRONG
 from cnnviz_utils.course.lessons import Lesson, parse_parameters
 from cnnviz_utils.course.predictions import PREDICTION
-from cnnviz_utils.course.records import RECORD
+from cnnviz_utils.course.records import RECORD, carried
 from cnnviz_utils.course.repair import Notebook
 from cnnviz_utils.grading.execute import Execution
 from cnnviz_utils.grading.tasks import Task
@@ -96,7 +96,7 @@ def parameters_of(handed_in: Notebook, lesson: Lesson) -> tuple[dict, list[str]]
 def recorded(execution: Execution) -> dict:
     """Claims and metrics that the new run recorded, as far as they have the form."""
     found: dict = {}
-    for data in _data(execution.notebook, RECORD):
+    for _, data in carried(execution.notebook, RECORD):
         found = data
     claims = found.get("claims")
     claims = claims if isinstance(claims, list) else []
@@ -111,14 +111,6 @@ def recorded(execution: Execution) -> dict:
     ]
     metrics = found.get("metrics")
     return {"claims": kept, "metrics": metrics if isinstance(metrics, dict) else {}}
-
-
-def _data(notebook, mime: str):
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {}).get(mime)
-            if isinstance(data, dict):
-                yield data
 
 
 def predictions_made(handed_in: Notebook) -> tuple[int, int]:
