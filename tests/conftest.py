@@ -1,6 +1,7 @@
 """Shared by all tests: small data sets, where the photos are, and nbval's numeric tolerance."""
 
 import os
+import shutil
 import warnings
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -52,6 +53,20 @@ def tracker():
 def seeded():
     """What a test draws without a seed of its own is the same in every run and in every order of tests."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium, or a skip that says what is missing."""
+    program = shutil.which("chromium")
+    if not program:
+        pytest.skip("no chromium here to look at pages with")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,6 @@ from cnnviz_utils.course.run import find_record
 from cnnviz_utils.course.search import sections
 
 LESSONS = list(all_lessons().values())
-browsers = pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here to look at pages with")
 FACTS = {"parameters": {}, "changed": [], "provenance": {"profile": "quick", "seconds": 1.0, "started": "today"}, "metrics": {}, "claims": []}
 
 
@@ -42,16 +41,6 @@ def course(tmp_path_factory):
         write_page(notebook, out / f"{lesson.name}.html", facts)
     write_index(out)
     return out
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 def soups(course):
@@ -88,7 +77,6 @@ def test_a_mention_of_another_lessons_section_leads_to_it(tmp_path):
     assert other.find("h2")["id"] == "nb-What-is-it-Really"
 
 
-@browsers
 def test_nothing_is_wider_than_a_phone_on_any_page(course, browser):
     beyond = """() => [...document.querySelectorAll('body *')].filter(e => {
       const box = e.getBoundingClientRect();
@@ -108,7 +96,6 @@ def test_nothing_is_wider_than_a_phone_on_any_page(course, browser):
     tab.close()
 
 
-@browsers
 def test_search_finds_the_section_and_its_link_leads_there(course, browser):
     from_page = sections((course / f"{LESSONS[1].name}.html").read_text(), "x.html", "T")
     wanted = max((s for s in from_page if s["id"]), key=lambda s: len(s["words"]))
@@ -126,7 +113,6 @@ def test_search_finds_the_section_and_its_link_leads_there(course, browser):
     tab.close()
 
 
-@browsers
 def test_a_figure_opens_large_by_click_and_by_key_and_closes(course, browser):
     tab = browser.new_page(viewport={"width": 1200, "height": 800})
     tab.goto((course / f"{LESSONS[1].name}.html").as_uri())

@@ -107,7 +107,7 @@ def test_views_are_examples_and_their_answers_are_averaged(model, data):
         model.head.weight.copy_(head.weight)
         model.head.bias.copy_(head.bias)
     # the network with this head is the head on the features
-    logits, labels = predict(model, data, device="cpu")
+    logits, _ = predict(model, data, device="cpu")
     torch.testing.assert_close(logits.log_softmax(1), answers(head, views[0]), atol=1e-4, rtol=1e-4)
     both, _ = predict_tta(model, data, [lambda images: images.flip(-1)], share=0.5, device="cpu")
     torch.testing.assert_close(both, answers(head, views), atol=1e-4, rtol=1e-4)

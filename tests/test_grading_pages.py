@@ -6,7 +6,7 @@ import re
 import pytest
 from payloads import CALLS, PAYLOADS, SCRIPTS
 from small_lesson import PIXEL, write_lesson
-from test_report import aimed, browser, browsers, listener  # noqa: F401
+from test_report import aimed, listener  # noqa: F401
 
 from cnnviz_utils.course.lessons import read_lesson
 from cnnviz_utils.course.markdown import markdown
@@ -61,7 +61,6 @@ def pages_with(tmp_path, attacks):
     return [*pages, out / "metrics.html", out / "compare.html"]
 
 
-@browsers
 def test_no_payload_runs_or_calls_home(browser, listener, tmp_path):  # noqa: F811
     """With the policy as it is, and with one that lets every script run: what is left then is escaping and sanitising."""
     attacks = [aimed(payload, number, listener) for number, payload in enumerate(PAYLOADS)]
@@ -85,7 +84,6 @@ def test_no_payload_runs_or_calls_home(browser, listener, tmp_path):  # noqa: F8
     assert not ran and not wrong and not listener.hits and len(pages) == len(PAYLOADS) + 4
 
 
-@browsers
 def test_the_control_runs_without_escaping(browser, listener, tmp_path):  # noqa: F811
     """Put in as they are, without the policy, many do run or call."""
     out = class_of(tmp_path, ["PLACE", "other"])
@@ -101,8 +99,7 @@ def test_the_control_runs_without_escaping(browser, listener, tmp_path):  # noqa
     assert len(set(listener.hits)) >= 12
 
 
-@browsers
-def test_keys_fields_and_sorting(browser, tmp_path):  # noqa: F811
+def test_keys_fields_and_sorting(browser, tmp_path):
     out = class_of(tmp_path, ["Ada", "Ben, =x", "Cleo"])
     context = browser.new_context(accept_downloads=True)
     tab = context.new_page()
@@ -133,9 +130,8 @@ def test_keys_fields_and_sorting(browser, tmp_path):  # noqa: F811
     context.close()
 
 
-@browsers
 @pytest.mark.parametrize("scheme, width", [("light", 1280), ("light", 390), ("dark", 1280)])
-def test_nothing_is_wider_than_the_screen_by_day_and_by_night(browser, tmp_path, scheme, width):  # noqa: F811
+def test_nothing_is_wider_than_the_screen_by_day_and_by_night(browser, tmp_path, scheme, width):
     long = "x" * 300 + " " + "a long sentence " * 30
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     for page in pages_with(tmp_path, [long, "short"]):

@@ -11,7 +11,7 @@ from lab import Opened, jupyterlab
 
 from cnnviz_utils.course.lessons import all_lessons
 
-pytestmark = [pytest.mark.lab, pytest.mark.skipif(not shutil.which("chromium"), reason="no chromium here")]
+pytestmark = pytest.mark.lab
 LESSONS = {name: lesson.path for name, lesson in all_lessons().items()}
 TRIED = sorted(LESSONS) if os.environ.get("CNNVIZ_LAB") else []
 # each kind of control, on a function whose answer can be worked out
@@ -30,16 +30,6 @@ EXPLORERS = [
     "def bright(level=(0, 9)):\n    return show_images(grey[None] * level / 9, [str(level)])\n\ncv.explore(bright, level=(1, 9))",
 ]
 LAST = "print([tuple(s) if isinstance(s, tuple) else (tuple(s.shape), round(float(s.mean()), 3)) for s in said])"
-
-
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
