@@ -176,3 +176,16 @@ def test_pages_fold_checks_and_solutions_and_list_the_choices(lesson):
     assert "not answered yet" in main.get_text() and not main.find("p", class_="unanswered").find_parent("details")
     assert [li.get_text() for li in main.select(".prediction li")] == ["none", "some"]
     assert main.select_one(".worth").get_text() == "to think about · computing · 1 point"
+
+
+@pytest.mark.parametrize(("source", "tags", "seen"), [
+    ('cv.predict_first(\n    "How many?",\n    ["none", "some"],\n    key="05.a",\n)', ["predict"], False),
+    ('cv.predict_first("How many?", ["none", "some"], key="05.a")', [], True),
+    ('cv.predict_first("How many?", ["none", "some"], key="05.a")\ncheat()', ["predict"], True),
+    ("cv.predict_first(cheat())", ["predict"], True),
+])
+def test_a_page_leaves_out_a_predictions_code_and_no_other(source, tags, seen):
+    output = nbformat.v4.new_output("display_data", {"text/html": "<p>Predict: How many?</p>"})
+    cell = nbformat.v4.new_code_cell(source, outputs=[output], metadata={"tags": tags})
+    page = render(nbformat.v4.new_notebook(cells=[cell]))
+    assert "Predict: How many?" in page and ("predict_first" in page) == seen

@@ -32,6 +32,8 @@ FOLDED = {
     "install": "Install the course (Colab)",
 }
 LEVELS = {"think": "to think about"}
+# nothing but the question: strings, brackets and commas in one call
+PREDICTION = re.compile(r"""\s*cv\.predict_first\((?:"[^"\n]*"|[\s\[\],]|key=)*\)\s*""")
 TITLE = re.compile(r"\s*(#[ \t]+[^\n]+)(?:\n|$)")
 
 
@@ -153,7 +155,10 @@ def _unfolded(
         if (more := len(cell.outputs) - MOST_OUTPUTS) > 0:
             boxes.append(note(f"{more:,} more outputs are left out."))
         kind = "code solution" if "solution" in cell.tags else "code"
-        return _section(kind, _source(cell.source, language) + Markup("").join(boxes))
+        # a prediction's box says its question already
+        asked = boxes and "predict" in cell.tags and PREDICTION.fullmatch(cell.source)
+        source = Markup("") if asked else _source(cell.source, language)
+        return _section(kind, source + Markup("").join(boxes))
     text, said = shortened(cell.source, MOST_CODE)
     if cell.kind != "raw":
         said += note(f"This cell is of a kind that is not known here: {cell.kind}.")
