@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -45,19 +46,53 @@ def run(
     ] = 1800,
 ) -> None:
     """Run lessons and write their pages, metrics and an index."""
+    chosen, settings = _planned(lesson or [], profile, photos, parameter)
+    import torch
+
     from cnnviz_utils.base.paths import CHECKOUT
-    from cnnviz_utils.base.settings import UsageError
-    from cnnviz_utils.cli.photos import (
-        check_photos,
-        forget_photos,
-        look_at_photos,
-        own_photos,
+    from cnnviz_utils.course.index import write_index
+    from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
+
+    kind = "photos" if photos else "" if profile == "quick" else profile
+    out = out or (CHECKOUT or Path.cwd()) / "reports" / kind
+    _look_at(photos, out)
+    jobs, threads = share_out(
+        len(chosen),
+        torch.get_num_threads(),
+        memory_gb(),
+        jobs,
+        torch.cuda.is_available(),
     )
+    started, progress = time.time(), Progress()
+    running = run_lessons(
+        chosen, settings, out, profile, timeout, jobs, threads, progress
+    )
+    try:
+        failed, broken = _told(running, progress)
+    except KeyboardInterrupt:
+        write_index(out)
+        fail("interrupted; what was finished is kept", 130)
+    index, ran = write_index(out), len(chosen) - len(failed)
+    seconds = time.time() - started
+    typer.echo(f"{index}: {ran} of {len(chosen)} lessons ran, {seconds:.0f} s")
+    if failed:
+        fail(f"did not run to the end: {', '.join(sorted(failed))}", 3)
+    if broken and profile == "quick":
+        fail(f"{broken} claims do not hold", 1)
+
+
+def _planned(
+    words: list[str], profile: str, photos: Path | None, parameter: list[str] | None
+):
+    """(the chosen lessons, their parameters): refused, before anything runs, where
+    something is not there."""
+    from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.cli.photos import check_photos, own_photos
     from cnnviz_utils.course.lessons import all_lessons, choose, plan
 
     try:
         lessons = all_lessons()
-        chosen = choose(lesson or [], lessons)
+        chosen = choose(words, lessons)
         given = pairs(parameter)
         if photos is not None:
             given = own_photos(photos, chosen) | given
@@ -66,61 +101,45 @@ def run(
             typer.echo(text)
     except UsageError as error:
         fail(error, 2)
-    import torch
+    return chosen, settings
 
-    from cnnviz_utils.course.index import write_index
-    from cnnviz_utils.course.run import LessonFailed
-    from cnnviz_utils.course.together import Progress, memory_gb, run_lessons, share_out
 
-    out = out or (CHECKOUT or Path.cwd()) / "reports" / (
-        "photos" if photos else "" if profile == "quick" else profile
-    )
+def _look_at(photos: Path | None, out: Path) -> None:
+    """What is in a folder of one's own photos, for the index over the lessons."""
+    from cnnviz_utils.base.settings import UsageError
+    from cnnviz_utils.cli.photos import forget_photos, look_at_photos
+
     forget_photos(out)
-    if photos is not None:
-        try:
-            typer.echo(look_at_photos(photos, out))
-        except (UsageError, OSError) as error:
-            fail(error, 2)
-    jobs, threads = share_out(
-        len(chosen),
-        torch.get_num_threads(),
-        memory_gb(),
-        jobs,
-        torch.cuda.is_available(),
-    )
-    started, failed, broken, progress = time.time(), [], 0, Progress()
+    if photos is None:
+        return
     try:
-        for one, done in run_lessons(
-            chosen, settings, out, profile, timeout, jobs, threads, progress
-        ):
-            if isinstance(done, LessonFailed):
-                progress.say(f"  FAILED {done}", error=True)
-                failed.append(one.name)
-                continue
-            held = sum(claim["holds"] for claim in done.claims)
-            progress.say(
-                f"{one.name}: {held} of {len(done.claims)} claims hold, "
-                f"{done.seconds:.0f} s"
-            )
-            for claim in done.claims:
-                if not claim["holds"]:
-                    progress.say(
-                        f"  does not hold: {claim['claim']} ({claim['evidence']})"
-                    )
-            broken += len(done.claims) - held
-    except KeyboardInterrupt:
-        write_index(out)
-        fail("interrupted; what was finished is kept", 130)
-    index, ran, seconds = (
-        write_index(out),
-        len(chosen) - len(failed),
-        time.time() - started,
-    )
-    typer.echo(f"{index}: {ran} of {len(chosen)} lessons ran, {seconds:.0f} s")
-    if failed:
-        fail(f"did not run to the end: {', '.join(sorted(failed))}", 3)
-    if broken and profile == "quick":
-        fail(f"{broken} claims do not hold", 1)
+        typer.echo(look_at_photos(photos, out))
+    except (UsageError, OSError) as error:
+        fail(error, 2)
+
+
+def _told(running: Iterator, progress) -> tuple[list[str], int]:
+    """Say of each lesson how it ended: (names of those that failed, claims that do not
+    hold)."""
+    from cnnviz_utils.course.run import LessonFailed
+
+    failed: list[str] = []
+    broken = 0
+    for one, done in running:
+        if isinstance(done, LessonFailed):
+            progress.say(f"  FAILED {done}", error=True)
+            failed.append(one.name)
+            continue
+        wrong = [claim for claim in done.claims if not claim["holds"]]
+        held = len(done.claims) - len(wrong)
+        progress.say(
+            f"{one.name}: {held} of {len(done.claims)} claims hold, "
+            f"{done.seconds:.0f} s"
+        )
+        for claim in wrong:
+            progress.say(f"  does not hold: {claim['claim']} ({claim['evidence']})")
+        broken += len(wrong)
+    return failed, broken
 
 
 def lessons() -> None:
