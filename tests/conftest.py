@@ -35,10 +35,9 @@ def squares() -> ImageSet:
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch, request):
-    """Tests write no cache into the checkout; one for the whole run (both processes of it), so that data drawn once is used again."""
+    """Tests write no cache into the checkout; one for the whole run, so that data drawn once is used again."""
     if "notebooks" not in str(request.path):
-        base = tmp_path_factory.getbasetemp()
-        monkeypatch.setenv("CNNVIZ_CACHE", str((base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"))
+        monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 
 @pytest.fixture(autouse=True)

@@ -36,14 +36,13 @@ try:
     print("the network is there")
 except OSError as error:
     print("no network:", error)"""
-TAMPERS = """import sys
-import cnnviz_utils as cv
+TAMPERS = """import cnnviz_utils as cv
+from cnnviz_utils.course import exercises
 def always(key, *answers):
-    from cnnviz_utils.course.exercises import Verdict
-    sys.modules["cnnviz_utils.course.exercises"].publish(Verdict(key, "right"))
-for module in (cv, cv.course, sys.modules["cnnviz_utils.course.exercises"]):
+    exercises.publish(exercises.Verdict(key, "right"))
+for module in (cv, cv.course, exercises):
     module.check = always
-sys.modules["cnnviz_utils.course.exercises"].judge = lambda function, answers: ("right", "")"""
+exercises.judge = lambda function, answers: ("right", "")"""
 READS = """import os
 import pathlib
 import sys

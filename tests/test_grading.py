@@ -262,7 +262,7 @@ def test_each_costs_its_own_marks_with_the_reason_named(a_class):
     assert points == {name: expected.get(name, 0) for name in points} and len(points) == 11
     said = {name: one["reason"] + " ".join(p["what"] for p in one["problems"]) + " ".join(one["notes"]) for name, one in found.items()}
     for name, words in {"Hangs Gus": "longer than 20 s", "Floods Hal": "printed more than 2 MB", "Kills Ida": "ended its kernel",
-                        "Forks Jan": "started more than 64 processes", "Nothing Max": "no notebook",
+                        "Forks Jan": "started more than 64 processes", "Nothing Max": "no notebook", "Tampers Ned": "in the place of",
                         "New Pia": "no notebook"}.items():
         assert words in said[name], (name, said[name])
     assert found["Good Ada"]["problems"] == found["Good Ada"]["errors"] == []

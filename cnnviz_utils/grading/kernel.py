@@ -147,7 +147,11 @@ class Kernel:
             if message is None:
                 replied = replied or (now if self._replied(number) else 0.0)
                 if replied and now > replied + LATE:
-                    ran.problem = ran.problem or "an output of more than 64 MB was lost"
+                    # what was too large cut the connection: nothing more comes here
+                    most = min(self.limits.output, LARGEST / 1e6)
+                    ran.problem = f"it printed more than {most:g} MB, and some was lost"
+                    self.end()
+                    ran.ended = True
                     break
             if message is not None:
                 ran.printed += len(json.dumps(message["content"], default=str))
