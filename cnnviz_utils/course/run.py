@@ -6,22 +6,16 @@ hold; 2 something asked for does not exist; 3 a lesson failed; 130 interrupted.
 """
 
 import json
-import multiprocessing
 import os
-import signal
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
 
 import nbformat
 
 from cnnviz_utils.base.files import storing, work_folder, writable_folder
-from cnnviz_utils.course import process as child
+from cnnviz_utils.course.children import Children, execute
 from cnnviz_utils.course.exercises import summary_of
 from cnnviz_utils.course.fingerprint import sign
 from cnnviz_utils.course.lessons import Lesson
@@ -52,22 +46,6 @@ class Run:
         return all(claim["holds"] for claim in self.claims)
 
 
-class Children:
-    """The processes that run lessons at the moment, so that all of them can be stopped
-    at once."""
-
-    def __init__(self) -> None:
-        self.running: set[multiprocessing.Process] = set()
-        self.stopped = False
-
-    def stop(self) -> None:
-        """End all of them; unfinished work is dropped. A process that is started later
-        ends at once."""
-        self.stopped = True
-        for process in list(self.running):
-            process.terminate()
-
-
 def run_lesson(
     lesson: Lesson,
     parameters: dict,
@@ -92,11 +70,9 @@ def run_lesson(
     started = time.time()
     with storing(out / lesson.name), work_folder(".run-", out) as folder:
         work = folder / f"{lesson.name}.ipynb"
-        changed = {
-            k: v for k, v in parameters.items() if v != lesson.parameters[k].value
-        }
+        changed = _changed(lesson, parameters)
         children = children or Children()
-        problem = _execute(
+        problem = execute(
             lesson.path, work, changed, timeout, progress, children, threads
         )
         if children.stopped:
@@ -112,24 +88,13 @@ def run_lesson(
                 os.replace(work, failed)
                 problem += f" (as far as it came: {failed.name})"
             raise LessonFailed(f"{lesson.name}: {problem}")
-        found = find_record(notebook)
-        facts = provenance(threads) | {
+        seconds = time.time() - started
+        facts = {
             "profile": profile,
-            "seconds": round(time.time() - started, 1),
+            "seconds": round(seconds, 1),
             "started": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(started)),
-            "data": found["metrics"].get("data_fingerprint", "not recorded"),
         }
-        metrics = {
-            "lesson": lesson.name,
-            "title": lesson.title,
-            "about": asdict(lesson.about),
-            "parameters": parameters,
-            "changed": sorted(changed),
-            "provenance": facts,
-            "metrics": found["metrics"],
-            "claims": found["claims"],
-            "exercises": summary_of(notebook),
-        }
+        metrics = _metrics(lesson, parameters, notebook, provenance(threads) | facts)
         sign(notebook, metrics)
         nbformat.write(notebook, work)
         (folder / "metrics.json").write_text(json.dumps(metrics, indent=1))
@@ -141,75 +106,30 @@ def run_lesson(
         ):
             os.replace(source, target)
     failed.unlink(missing_ok=True)
-    return Run(
-        lesson.name, out / f"{lesson.name}.html", time.time() - started, found["claims"]
-    )
+    return Run(lesson.name, out / f"{lesson.name}.html", seconds, metrics["claims"])
 
 
-@contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """A process that is started inside is not interrupted by Ctrl-C while it is
-    importing: it is told to stop by us."""
-    if hasattr(signal, "pthread_sigmask"):
-        # its first start lets SIGINT through again: it comes before we shut it out
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        if hasattr(signal, "pthread_sigmask"):
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+def _changed(lesson: Lesson, parameters: dict) -> dict:
+    """The parameters that are not the lesson's own."""
+    own = lesson.parameters
+    return {name: v for name, v in parameters.items() if v != own[name].value}
 
 
-def _execute(
-    source: Path,
-    target: Path,
-    parameters: dict,
-    timeout: int,
-    progress: Callable[[str], None],
-    children: Children,
-    threads: int | None = None,
-) -> str:
-    """Papermill in a child process (its working folder is a process's own); returns
-    what went wrong, or ""."""
-    context: Any = multiprocessing.get_context("spawn")
-    settings = {} if threads is None else {"OMP_NUM_THREADS": str(threads)}
-    problem = "its process ended without a word: not enough memory?"
-    # the system's: their paths must be short
-    with work_folder("cnnviz-run-", Path(tempfile.gettempdir())) as sockets:
-        order = {
-            "source": str(source),
-            "target": str(target),
-            "parameters": parameters,
-            "timeout": timeout,
-            "parent": os.getpid(),
-            "environment": os.environ | settings,
-            "sockets": f"{sockets}/kernel",
-        }
-        ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=child.main, args=(theirs, order))
-        with _deaf_to_ctrl_c():
-            process.start()
-        theirs.close()
-        children.running.add(process)
-        try:
-            if children.stopped:
-                process.terminate()
-            while True:
-                kind, text = ours.recv()
-                if kind == "cell":
-                    progress(text)
-                else:
-                    problem = text
-        except EOFError:  # the process has ended
-            return problem
-        except BaseException:
-            process.terminate()
-            raise
-        finally:
-            ours.close()
-            process.join()
-            children.running.discard(process)
+def _metrics(lesson: Lesson, parameters: dict, notebook, facts: dict) -> dict:
+    """What metrics.json says of a run. facts: where, when and how it was made."""
+    found = find_record(notebook)
+    data = found["metrics"].get("data_fingerprint", "not recorded")
+    return {
+        "lesson": lesson.name,
+        "title": lesson.title,
+        "about": asdict(lesson.about),
+        "parameters": parameters,
+        "changed": sorted(_changed(lesson, parameters)),
+        "provenance": facts | {"data": data},
+        "metrics": found["metrics"],
+        "claims": found["claims"],
+        "exercises": summary_of(notebook),
+    }
 
 
 def check_whole(notebook) -> str:
@@ -250,7 +170,7 @@ def execute_in_place(
     here = lesson.path.parent
     with storing(lesson.path), work_folder(".run-", here) as folder:
         work = folder / lesson.path.name
-        problem = _execute(lesson.path, work, {}, timeout, progress, Children())
+        problem = execute(lesson.path, work, {}, timeout, progress, Children())
         notebook = nbformat.read(work, as_version=4) if work.is_file() else None
         problem = problem or check_whole(notebook)
         if problem:

@@ -14,8 +14,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from cnnviz_utils.base.files import StorageError, writable_folder
+from cnnviz_utils.course.children import Children
 from cnnviz_utils.course.lessons import Lesson
-from cnnviz_utils.course.run import Children, LessonFailed, Run, run_lesson
+from cnnviz_utils.course.run import LessonFailed, Run, run_lesson
 
 MOST_JOBS = 4
 # the hungriest lessons take 2.2 GB, and the reader's other programs want some too
