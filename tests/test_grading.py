@@ -4,11 +4,14 @@ submissions that is graded with the command."""
 import csv
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
 import zipfile
+from importlib.util import cache_from_source
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -21,11 +24,14 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli import app
 from cnnviz_utils.course.lessons import read_lesson
 from cnnviz_utils.course.repair import repaired
+from cnnviz_utils.engines import Answer
 from cnnviz_utils.grading import marks, sandbox
 from cnnviz_utils.grading.changes import changes, own_cells
 from cnnviz_utils.grading.comments import Comment, apply, merged, read_comments, text_of
+from cnnviz_utils.grading.compiled import keep_compiled
 from cnnviz_utils.grading.copies import copies
 from cnnviz_utils.grading.export import write_grades
+from cnnviz_utils.grading.grade import Class, earlier, grade_all
 from cnnviz_utils.grading.pages import distribution, mistakes
 from cnnviz_utils.grading.student import student_copy
 from cnnviz_utils.grading.submissions import find_submissions, unpack
@@ -98,6 +104,14 @@ def test_copies_need_length_and_are_not_what_everybody_writes():
     group = [student("a", ("x", 100, "o"), common), student("b", ("x", 100, "o"), common), student("c", ("y", 30, ""), common),
              student("d", ("y", 30, ""), common), student("e", ("x1", 300, ""), ("z", 90, "")), student("f", ("z", 90, ""), ("w", 300, ""))]
     assert [(p["students"], p["cells"], p["outputs"], p["exercises"]) for p in copies(group)] == [(("a", "b"), 1, 1, ["1"])]
+
+
+def test_a_clique_is_found_and_what_a_sixth_of_a_large_class_writes_is_not():
+    def alike(many, of):
+        own = lambda n: [{"exercise": "1", "words": "same" if n < many else f"own {n}", "size": 300, "shown": ""}]
+        return copies([{"student": f"s{n}", "name": f"S{n}", "own": own(n)} for n in range(of)])
+
+    assert [len(alike(*case)) for case in ((4, 20), (5, 20), (10, 60), (11, 60))] == [6, 0, 45, 0]
 
 
 def test_what_copies_are_found_by_leaves_out_comments_and_spaces(handed_out):
@@ -283,6 +297,37 @@ def test_a_second_run_grades_what_is_new_and_keeps_comments(a_class):
     assert len(index.select("table.names tbody tr")) == 11 and all((top / "out" / a["href"]).exists() for a in index.select("a[href$=html]"))
 
 
+class Elsewhere:
+    """An engine as Ray's is: what it does arrives as bytes; the second item's machine dies."""
+
+    device = "cpu"
+
+    def run(self, function, items, say=lambda number, text: None):
+        for number, item in enumerate(items):
+            there, one = pickle.loads(pickle.dumps((function, item)))
+            yield Answer(number, problem="its machine was lost") if number == 1 else Answer(number, there(one, print))
+
+
+def test_an_engine_grades_and_what_it_loses_is_said(tmp_path):
+    for name in ("Ada", "Ben"):
+        touch(tmp_path / "in" / f"{name}.ipynb", b"[]")
+    group = Class(read_lesson(write_lesson(tmp_path / "lessons")), tmp_path / "out", method="none")
+    ada, ben = grade_all(group, find_submissions(tmp_path / "in"), Elsewhere())
+    assert (ada["name"], ben["name"]) == ("Ada", "Ben") and "no notebook" in ada["reason"]
+    assert "its machine was lost" in ben["reason"] and [task["points"] for task in ben["tasks"]] == [0, 0, 0, 0]
+    assert earlier(group.folder("Ada"), ada["key"]) and not earlier(group.folder("Ben"), ada["key"])  # Ben is tried again
+
+
+def test_what_a_lesson_of_ours_imports_is_compiled_once_and_nothing_else(tmp_path, monkeypatch):
+    for folder in ("library", "elsewhere"):
+        touch(tmp_path / folder / "part.py", b"x = 1")
+    monkeypatch.syspath_prepend(tmp_path / "library")
+    files = [str(tmp_path / name / "part.py") for name in ("library", "elsewhere")]
+    kernel = SimpleNamespace(ask=lambda code, mime: SimpleNamespace(found=[*files, str(tmp_path / "library" / "fast.so")]))
+    assert keep_compiled(kernel) == 1
+    assert [Path(cache_from_source(file)).exists() for file in files] == [True, False]
+
+
 def test_a_lesson_that_cannot_be_told_is_asked_for(tmp_path):
     touch(tmp_path / "in" / "x.ipynb")
     done = CliRunner().invoke(app, ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")])
@@ -293,6 +338,8 @@ def test_a_student_is_told_before_handing_in(tmp_path, handed_out):
     part(handed_out, "01.1").source = "share = 0.5"
     part(handed_out, "01.2").source = "first = missing"
     handed_out.cells.remove(part(handed_out, "01.3", "check"))
+    # a name of the lesson, taken for something else later: checks see what it was when they were asked
+    handed_out.cells.append(nbformat.v4.new_code_cell("numbers = 'mine'"))
     nbformat.write(handed_out, tmp_path / "mine.ipynb")
     done = CliRunner().invoke(app, ["check", str(tmp_path / "mine.ipynb"), "--source", str(tmp_path / "lessons")])
     for words in ("✗ check of 01.3 is missing", "NameError: name 'missing'", "01.1 (2 points) ✗ Count zeros", "01.3 (3 points) ○", "01.4 (4 points) ○"):

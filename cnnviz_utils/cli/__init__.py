@@ -12,6 +12,7 @@ import sys
 
 import typer
 
+from cnnviz_utils.base import quick  # noqa: F401
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli import (
     badges,

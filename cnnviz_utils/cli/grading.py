@@ -66,6 +66,13 @@ def grade(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Grade again what was graded before.")
     ] = False,
+    engine: Annotated[
+        str, typer.Option(help="local: on this machine; ray: on a cluster's machines.")
+    ] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Ray: a running cluster, HOST:6379; by default one here."),
+    ] = None,
 ) -> None:
     """Grade a folder of notebooks: each run anew, shut in; pages and grades.csv."""
     import tempfile
@@ -74,7 +81,9 @@ def grade(
     from cnnviz_utils.grading.sandbox import Limits
     from cnnviz_utils.grading.session import grade_class, which_lesson
 
+    where = None
     try:
+        where = _engine(engine, address)
         with tempfile.TemporaryDirectory(prefix="cnnviz-unpacked-") as folder:
             given = submissions
             if submissions.suffix == ".zip":
@@ -88,8 +97,22 @@ def grade(
                 fresh=fresh,
                 secret=(given, *([source] if source else [])),
             )
-            grade_class(group, given, comments or [], jobs, typer.echo)
+            grade_class(group, given, comments or [], jobs, typer.echo, where)
     except UsageError as error:
         fail(error, 2)
     except KeyboardInterrupt:
         fail("interrupted; what was graded is kept, the next run goes on from it", 130)
+    finally:
+        if where:
+            where.close()
+
+
+def _engine(name: str, address: str | None):
+    """Ray with a core for each submission; None for the local one, which shares the
+    cores out when it knows how many submissions there are."""
+    from cnnviz_utils.engines import Share, make_engine
+
+    if name == "local" and not address:
+        return None
+    share = Share(cpus=1, gpus=0)
+    return make_engine(name, device="cpu", address=address, share=share)

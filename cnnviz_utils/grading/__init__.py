@@ -2,6 +2,8 @@
 
 import lazy_loader
 
+from cnnviz_utils.base import quick  # noqa: F401
+
 __getattr__, __dir__, __all__ = lazy_loader.attach(
     __name__,
     submod_attrs={

@@ -6,13 +6,16 @@ from itertools import combinations
 
 from cnnviz_utils.grading.changes import SMALL
 
-COMMON = 4  # students from which on a cell is what everybody writes
+FEW = 4  # students may share a cell before it counts as what everybody writes,
+SHARE = 1 / 6  # or this part of the class, if that is more
 
 
 def copies(results: list[dict]) -> list[dict]:
     """Pairs of students who share at least half of what one of them wrote, cells of
-    fewer than SMALL characters and cells that COMMON students have left out. Each pair:
-    {"students", "names", "cells", "exercises", "outputs": shared outputs, "share"}."""
+    fewer than SMALL characters and cells that much of the class has left out. Each
+    pair: {"students", "names", "cells", "exercises", "outputs": shared outputs,
+    "share"}."""
+    most = max(FEW, len(results) * SHARE)
     owners: Counter[str] = Counter()
     cells = []
     for result in results:
@@ -21,9 +24,9 @@ def copies(results: list[dict]) -> list[dict]:
         owners.update(mine.keys())
     found = []
     for (a, mine), (b, theirs) in combinations(zip(results, cells, strict=True), 2):
-        shared = [w for w in mine if w in theirs and owners[w] < COMMON]
+        shared = [w for w in mine if w in theirs and owners[w] <= most]
         size = sum(mine[word]["size"] for word in shared)
-        whole = min(_size(mine, owners), _size(theirs, owners))
+        whole = min(_size(mine, owners, most), _size(theirs, owners, most))
         if not shared or size < whole / 2:
             continue
         outputs = {o["shown"] for o in a["own"]} & {o["shown"] for o in b["own"]}
@@ -41,5 +44,5 @@ def copies(results: list[dict]) -> list[dict]:
     return sorted(found, key=lambda pair: -pair["share"])
 
 
-def _size(cells: dict[str, dict], owners: Counter[str]) -> int:
-    return sum(o["size"] for word, o in cells.items() if owners[word] < COMMON)
+def _size(cells: dict[str, dict], owners: Counter[str], most: float) -> int:
+    return sum(o["size"] for word, o in cells.items() if owners[word] <= most)

@@ -12,12 +12,14 @@ import nbformat
 
 from cnnviz_utils.base.files import SUMS, work_folder
 from cnnviz_utils.course.repair import Notebook
+from cnnviz_utils.grading.compiled import keep_compiled
 from cnnviz_utils.grading.judge import judge_task, note_answers
 from cnnviz_utils.grading.kernel import Kernel
 from cnnviz_utils.grading.sandbox import Limits, Place
 from cnnviz_utils.grading.tasks import Task, check_calls
 
 ATTEMPTS = 3
+PREFIX = "cnnviz-grade-"  # of the folders in which notebooks run
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def execute(
     for attempt in range(ATTEMPTS):
         run = Execution(as_notebook(handed_in))
         started = time.monotonic()
-        with work_folder("cnnviz-grade-", order.temporary) as folder:
+        with work_folder(PREFIX, order.temporary) as folder:
             place = Place(folder)
             furnish(place, order)
             kernel = Kernel(place, order.method, order.limits, order.secret)
@@ -91,6 +93,8 @@ def execute(
                 fatal = _run_cells(kernel, run, tasks, left_out, progress)
                 if fatal is None:
                     _judge(kernel, run, tasks)
+                    if order.trusted:
+                        keep_compiled(kernel)
             if order.trusted:
                 keep(place, order)
         run.seconds = time.monotonic() - started

@@ -3,13 +3,10 @@ graded before stays."""
 
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -18,9 +15,12 @@ from cnnviz_utils.base.files import work_folder, writable_folder, write_whole
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import Lesson
+from cnnviz_utils.engines import Engine, make_engine
+from cnnviz_utils.grading.execute import PREFIX
 from cnnviz_utils.grading.sandbox import Limits, method
 from cnnviz_utils.grading.submissions import Submission
 from cnnviz_utils.grading.worker import RESULT, failed, key_of, limits_of
+from cnnviz_utils.grading.workers import Workers
 
 LONGER = 300  # seconds that a worker has besides its notebook's: reading, pages
 REFERENCE = 4  # times the limits, for the lesson itself: it may have to train
@@ -39,24 +39,15 @@ class Class:
     method: str = ""
     fresh: bool = False
     secret: tuple[Path, ...] = ()
+    workers: Workers = field(default_factory=Workers)
 
     def __post_init__(self) -> None:
         self.method = self.method or method()
         notebook = nbformat.read(self.lesson.path, as_version=4)
         self.source = source_hash(notebook)
-        self.running: set[subprocess.Popen] = set()
-        self.lock = threading.Lock()
-        self.stopped = False
 
     def folder(self, student: str) -> Path:
         return self.out / "students" / student
-
-    def stop(self) -> None:
-        """End what is running."""
-        with self.lock:
-            self.stopped = True
-            for process in self.running:
-                process.kill()
 
 
 def reference(group: Class, say: Say = lambda line: None) -> dict:
@@ -69,31 +60,46 @@ def reference(group: Class, say: Say = lambda line: None) -> dict:
 
 
 def grade_all(
-    group: Class, submissions: list[Submission], say: Say = lambda line: None
+    group: Class, submissions: list[Submission], engine: Engine | None = None
 ) -> Iterator[dict]:
     """Each submission's result as soon as it is there. Whatever stops the caller stops
-    what is running; a second call goes on from what was finished."""
+    what is running; a second call goes on from what was finished.
 
-    def one(submission: Submission) -> dict:
-        who = {
-            "student": submission.student,
-            "name": submission.name,
-            "number": submission.number,
-            "lms": submission.lms,
-            "late": submission.late,
-            "file": submission.path.name,
-            "others": list(submission.others),
-        }
-        return _grade(group, submission, who, group.folder(submission.student), say)
+    engine: where they are graded (`make_engine`), by default group.jobs at a time here.
+    """
+    engine = engine or make_engine(device="cpu", jobs=group.jobs)
+    try:
+        for answer in engine.run(partial(grade_one, group), submissions):
+            one = submissions[answer.number]
+            yield answer.value or _not_graded(group, one, answer.problem)
+    finally:
+        group.workers.stop()
+        with work_folder(PREFIX, Path(tempfile.gettempdir())):
+            pass  # what those that were stopped have left is removed
 
-    with ThreadPoolExecutor(group.jobs) as pool:
-        waiting = [pool.submit(one, submission) for submission in submissions]
-        try:
-            for done in as_completed(waiting):
-                yield done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            group.stop()
+
+def grade_one(group: Class, one: Submission, say: Say) -> dict:
+    """The result of one submission, new or as it is there already."""
+    return _grade(group, one, _who(one), group.folder(one.student), say)
+
+
+def _who(one: Submission) -> dict:
+    return {
+        "student": one.student,
+        "name": one.name,
+        "number": one.number,
+        "lms": one.lms,
+        "late": one.late,
+        "file": one.path.name,
+        "others": list(one.others),
+    }
+
+
+def _not_graded(group: Class, one: Submission, problem: str) -> dict:
+    """The result where the engine lost what graded it; tried again the next time."""
+    order = {"who": _who(one), "key": "", "method": group.method}
+    order["lesson"] = str(group.lesson.path.resolve())
+    return failed(order, f"It could not be graded: {problem}.")
 
 
 def earlier(folder: Path, key: str) -> dict | None:
@@ -125,6 +131,7 @@ def _grade(
     order = {
         "who": who,
         "key": key,
+        "parent": os.getpid(),
         "file": str(one.path.resolve()),
         "lesson": str(group.lesson.path.resolve()),
         "out": str(folder.resolve()),
@@ -139,8 +146,9 @@ def _grade(
     with work_folder(".grading-", folder) as place:
         path = place / "order.json"
         path.write_text(json.dumps(order))
-        problem = _run_worker(group, path, limits["seconds"] + LONGER)
-    if group.stopped:
+        seconds = limits["seconds"] + LONGER
+        problem = group.workers.run(path, seconds, group.threads)
+    if group.workers.stopped:
         raise KeyboardInterrupt
     result = None if problem else earlier(folder, key)
     if result is None and not problem:
@@ -152,27 +160,3 @@ def _grade(
         write_whole(folder / RESULT, json.dumps(result, indent=1))
     say(f"{one.name}: {result['reason'] or 'ran'}")
     return result
-
-
-def _run_worker(group: Class, order: Path, limit: float) -> str:
-    """What went wrong with the process itself, "" if nothing did."""
-    words = [sys.executable, "-m", "cnnviz_utils.grading.worker", str(order)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(group.threads)}
-    with (order.parent / "log").open("wb+") as log, group.lock:
-        if group.stopped:
-            return "interrupted"
-        process = subprocess.Popen(
-            words, env=environment, stdout=subprocess.DEVNULL, stderr=log
-        )
-        group.running.add(process)
-    try:
-        code = process.wait(limit)
-    except subprocess.TimeoutExpired:
-        return f"it took more than {limit:g} s"
-    finally:
-        process.kill()
-        process.wait()
-        with group.lock:
-            group.running.discard(process)
-    said = (order.parent / "log").read_text(errors="replace").strip().splitlines()
-    return "" if code == 0 else (said[-1][:300] if said else f"exit code {code}")

@@ -26,7 +26,7 @@ missing = object()
 
 
 def kept() -> dict:
-    """The answers noted so far, by exercise."""
+    """By exercise what was noted last: (its answers, the notebook's names then)."""
     return sys.modules.setdefault(KEPT, types.ModuleType(KEPT)).__dict__
 
 
@@ -47,11 +47,13 @@ def copied(value: object) -> object:
 
 
 def note() -> None:
-    """Note the answers of the exercises in ORDER["tasks"]."""
+    """Note the answers of the exercises in ORDER["tasks"], and what every name stands
+    for: a later cell may use the names of the lesson again (`train`, say)."""
+    names = dict(get_ipython().user_ns)
     for key, expressions in ORDER["tasks"].items():
         found = [value_of(expression) for expression in expressions]
         if not any(value is missing for value in found):
-            kept()[key] = [copied(value) for value in found]
+            kept()[key] = [copied(value) for value in found], names
 
 
 def replaced(fresh: dict) -> list[str]:
@@ -118,7 +120,8 @@ def judge_one() -> dict:
     exec(compile(ORDER["exercises"], "<grader>", "exec"), ours)
     judge = ours["judge"]
     key, expressions = ORDER["key"], ORDER["answers"]
-    answers = kept().get(key) or [value_of(one) for one in expressions]
+    now = get_ipython().user_ns
+    answers, then = kept().get(key) or ([value_of(one) for one in expressions], now)
     result: dict = {"replaced": replaced(ours), "hidden": []}
     if any(value is missing for value in answers):
         said = f"There is no {' and no '.join(expressions)} in the notebook."
@@ -128,7 +131,7 @@ def judge_one() -> dict:
         return result | {"state": "wrong", "message": said}
     functions: dict = {}
     run = lambda function, given: result["hidden"].append(judge(function, given))
-    names = dict(get_ipython().user_ns) | {"cv": Shim(cv, functions, run)}
+    names = dict(then) | {"cv": Shim(cv, functions, run)}
     plain = zip(expressions, answers, strict=False)
     names |= {name: value for name, value in plain if name.isidentifier()}
     with contextlib.redirect_stdout(io.StringIO()):

@@ -10,6 +10,7 @@ from pathlib import Path
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.lessons import Lesson, all_lessons, choose
 from cnnviz_utils.course.together import memory_gb, share_out
+from cnnviz_utils.engines import Engine
 from cnnviz_utils.grading.comments import apply, merged
 from cnnviz_utils.grading.export import GRADES, write_grades
 from cnnviz_utils.grading.grade import Class, grade_all, reference
@@ -46,13 +47,18 @@ def grade_class(
     comments: list[Path],
     jobs: int | None,
     say: Callable[[str], None],
+    engine: Engine | None = None,
 ) -> list[dict]:
-    """Grade a folder, write pages and tables into group.out; the results by student."""
+    """Grade a folder, write pages and tables into group.out; the results by student.
+    engine: Ray's, with a core for each; by default as `grade_all` does."""
     found = find_submissions(folder)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2
     group.jobs, group.threads = share_out(len(found), cores, memory_gb(), jobs)
     said = merged(group.out, comments)
-    say(f"{group.lesson.name}: {len(found)} submissions, {group.jobs} at a time")
+    at_a_time = f"{group.jobs} at a time"
+    if engine:
+        group.threads, at_a_time = 1, "as many at a time as Ray has cores"
+    say(f"{group.lesson.name}: {len(found)} submissions, {at_a_time}")
     say(f"Notebooks run {SAID[group.method]}.")
     own = reference(group)
     wrong = [task["key"] for task in own["tasks"] if task["state"] == "wrong"]
@@ -60,7 +66,7 @@ def grade_class(
         why = own["reason"] or f"its own solutions fail: {', '.join(wrong)}"
         say(f"The lesson itself does not run here as it should: {why}")
     results = []
-    for number, result in enumerate(grade_all(group, found), start=1):
+    for number, result in enumerate(grade_all(group, found, engine), start=1):
         results.append(apply(result, said))
         say(f"  {number}/{len(found)} {line(results[-1])}")
     results.sort(key=lambda one: one["name"].lower())
