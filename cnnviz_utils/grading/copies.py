@@ -6,8 +6,8 @@ from itertools import combinations
 
 from cnnviz_utils.grading.changes import SMALL
 
-FEW = 4  # students may share a cell before it counts as what everybody writes,
-SHARE = 1 / 6  # or this part of the class, if that is more
+FEW = 3  # students may share a cell before it counts as what everybody writes,
+SHARE = 1 / 5  # or this part of the class, if that is more
 
 
 def copies(results: list[dict]) -> list[dict]:
