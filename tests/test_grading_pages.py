@@ -1,6 +1,7 @@
 """The grader's pages are pages of somebody hostile: real payloads in names, answers, outputs, claims and parameters, in
 Chromium; and what the one script of ours does."""
 
+import contextlib
 import re
 
 import pytest
@@ -86,6 +87,8 @@ def test_no_payload_runs_or_calls_home(browser, listener, tmp_path):  # noqa: F8
 
 def test_the_control_runs_without_escaping(browser, listener, tmp_path):  # noqa: F811
     """Put in as they are, without the policy, many do run or call."""
+    from playwright.sync_api import Error
+
     out = class_of(tmp_path, ["PLACE", "other"])
     text = re.sub(r"<meta http-equiv=.Content-Security-Policy.[^>]*>", "", (out / "index.html").read_text())
     tab = browser.new_page()
@@ -93,7 +96,8 @@ def test_the_control_runs_without_escaping(browser, listener, tmp_path):  # noqa
     for number, payload in enumerate([*SCRIPTS[:20], *CALLS[:20]]):
         attack = aimed(payload, number, listener)
         listener.pages["/page/x"] = re.sub(r"<body[^>]*>", lambda found, attack=attack: found[0] + attack, text, count=1)
-        tab.goto(f"http://{listener.host}/page/x", wait_until="load")
+        with contextlib.suppress(Error):  # a payload that leads to another page may interrupt this
+            tab.goto(f"http://{listener.host}/page/x", wait_until="load")
     tab.wait_for_timeout(300)
     tab.close()
     assert len(set(listener.hits)) >= 12

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -11,6 +13,7 @@ from typer.testing import CliRunner
 
 from cnnviz_utils.cli import app
 from cnnviz_utils.course.lessons import read_lesson
+from cnnviz_utils.course.links import link_pages
 from cnnviz_utils.course.run import run_lesson
 from cnnviz_utils.grading.compare import rows, short_names
 from cnnviz_utils.grading.reports import flat, read_report
@@ -60,6 +63,23 @@ def test_a_report_as_it_was_made_is_verified_and_run_again(runs):
 def test_what_was_edited_is_named(runs, tmp_path, change, words):
     done = command("verify", edited(runs, tmp_path, change), "--source", runs / "lessons")
     assert done.exit_code == 1 and words in done.output, done.output
+
+
+def test_a_page_that_was_edited_beside_an_honest_notebook_is_found(runs, tmp_path):
+    shutil.copytree(runs / "a", tmp_path / "run")
+    page = tmp_path / "run" / "01_small.html"
+    words = ("verify", page, "--source", runs / "lessons")
+    link_pages(tmp_path / "run", [SimpleNamespace(title="Zeros", page=page.name)] * 2)  # ways to other pages change nothing
+    done = command(*words)
+    assert done.exit_code == 0 and "the page shows what" in done.output, done.output
+    text = page.read_text()
+    for old, new in (("0.25", "0.52"), ("</nav>", "<p>all right</p></nav>"), ("</style>", "p { display: none }</style>")):
+        assert old in text
+        page.write_text(text.replace(old, new, 1))
+        done = command(*words)
+        assert done.exit_code == 1 and "it was edited" in done.output, (old, done.output)
+    assert command("html", tmp_path / "run").exit_code == 0  # made anew, of the notebook alone
+    assert command(*words).exit_code == 0
 
 
 def test_a_forged_fingerprint_passes_and_the_lesson_run_again_finds_it(runs, tmp_path):

@@ -90,8 +90,9 @@ def read_notebook(path: Path) -> Notebook:
     except UnicodeDecodeError:
         raise UsageError(f"{path} is not a notebook: not text in UTF-8") from None
     except json.JSONDecodeError as error:
-        where = f"line {error.lineno}: {error.msg}"
-        raise UsageError(f"{path} is not a notebook: not JSON, {where}") from None
+        where = f"line {error.lineno}: {error.msg.removesuffix(' starting at')}"
+        said = f"not JSON, {where} (cut off, or damaged?)"
+        raise UsageError(f"{path} is not a notebook: {said}") from None
     except ValueError as error:
         said = str(error).split(";")[0]
         raise UsageError(f"{path} is not a notebook: {said}") from None

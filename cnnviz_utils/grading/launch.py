@@ -66,6 +66,16 @@ def memory(target: Path, size: str) -> None:
     mount("tmpfs", str(target), "tmpfs", flags, f"size={size},mode=1777")
 
 
+def terminals(dev: Path) -> None:
+    """Terminals of its own: a notebook's `!command` wants one."""
+    (dev / "pts").mkdir()
+    flags = NO_SUID | NO_PROGRAMS
+    with contextlib.suppress(OSError):  # where the system does not allow it
+        data = "newinstance,ptmxmode=0666,mode=0620"
+        mount("devpts", str(dev / "pts"), "devpts", flags, data)
+        os.symlink("pts/ptmx", dev / "ptmx")
+
+
 def build_disk(rooms: dict) -> None:
     """Make the new disk and go there for good."""
     root = rooms["root"]
@@ -89,6 +99,7 @@ def build_disk(rooms: dict) -> None:
         bind(f"/dev/{device}", root, writable=True)
     memory(Path(root, "dev", "shm"), "512m")
     os.symlink("/proc/self/fd", f"{root}/dev/fd")
+    terminals(Path(root, "dev"))
     os.chdir(root)
     number = PIVOT_ROOT[os.uname().machine]
     call(libc.syscall(number, b".", b"."), "pivot_root")

@@ -10,15 +10,18 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import quote
 
+import nbformat
 from markupsafe import Markup
 
 from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.course.lessons import Lesson
+from cnnviz_utils.course.markdown import markdown
 from cnnviz_utils.course.pages import TEMPLATES, policy, script, style, template
 from cnnviz_utils.grading.comments import FILE
 from cnnviz_utils.grading.copies import copies
 from cnnviz_utils.grading.export import CANVAS, GRADES
 from cnnviz_utils.grading.sandbox import SAID
+from cnnviz_utils.grading.tasks import read_tasks
 
 INDEX, MARKING = "index.html", "marking.html"
 NUMBER = re.compile(r"[-+]?\d+(\.\d+)?")
@@ -64,7 +67,9 @@ def write_class(out: Path, lesson: Lesson, results: list[dict], own: dict) -> Pa
         if task["state"] == "to be read"
     ]
     items.sort(key=lambda item: item["task"]["key"])
-    marking = template("marking.html.j2", address=quote).render(items=items, **shared)
+    marking = template("marking.html.j2", address=quote).render(
+        items=items, questions=_questions(lesson), **shared
+    )
     write_whole(out / MARKING, marking)
     tables = {"grades": GRADES, "canvas": CANVAS, "comments": FILE, "marking": MARKING}
     index = template("class.html.j2", address=quote).render(
@@ -80,6 +85,19 @@ def write_class(out: Path, lesson: Lesson, results: list[dict], own: dict) -> Pa
     )
     write_whole(out / INDEX, index)
     return out / INDEX
+
+
+def _questions(lesson: Lesson) -> dict[str, dict[str, Markup]]:
+    """By exercise: what is asked, and the lesson's own answer in words ("" where it is
+    code)."""
+    tasks = read_tasks(nbformat.read(lesson.path, as_version=4), lesson.name)
+    return {
+        task.key: {
+            "question": markdown(task.question),
+            "model": markdown("\n\n".join(task.solutions) if task.written else ""),
+        }
+        for task in tasks
+    }
 
 
 def _shown(task: dict) -> dict[str, Markup]:

@@ -25,9 +25,10 @@ METHODS = ("bubblewrap", "namespaces", "none")
 # lesson needs, far fewer than would hurt (a look from outside stops it much earlier)
 MOST_TASKS = 1024
 SAID = {
-    "bubblewrap": "shut in by bubblewrap: no network, only its own folder writable",
-    "namespaces": "shut in by the system's namespaces: no network, only its own folder "
-    "writable",
+    "bubblewrap": "shut in by bubblewrap: no network, and only a folder of its own "
+    "to write to",
+    "namespaces": "shut in by Linux's namespaces: no network, and only a folder of its "
+    "own to write to",
     "none": "NOT shut in: this system has neither bubblewrap nor user namespaces that "
     "work here; a hostile notebook could reach the network, and read and change "
     "your files",

@@ -4,7 +4,10 @@ A fingerprint is no signature: the one who forges a report can compute it anew. 
 `again` this finds edits and mistakes; with it, numbers that the lesson does not give.
 """
 
+import contextlib
+import json
 import math
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,12 +21,17 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.fingerprint import SIGNED, digest, own_cells, source_hash
 from cnnviz_utils.course.fingerprint import outputs_hash as hash_of_outputs
 from cnnviz_utils.course.lessons import Lesson, all_lessons, plan
+from cnnviz_utils.course.repair import repaired
+from cnnviz_utils.course.report import render, title_of
 from cnnviz_utils.course.run import LessonFailed, find_record, run_lesson
 from cnnviz_utils.grading.reports import flat, is_number, read_executed
 
 TOLERANCE = 0.02  # of a number's size: another processor, another number of threads
 SMALL = 0.02  # and of what is near 0, such as an accuracy
 MOST = 8  # differences that are named
+# the ways to other pages, which are written into a page afterwards
+WAY = r'<a class="(?:index-link|more|previous|next)"[^>]*>[^<]*</a>\s*'
+LINKS = re.compile(rf'(<nav class="links[^>]*>)\s*(?:{WAY})*(</nav>)')
 FORGERY = (
     "A fingerprint is no signature: whoever forges a report can compute it anew. "
     "Only running the lesson again (--rerun) tells whether its numbers are true."
@@ -47,7 +55,8 @@ def verify(
 
     Raises UsageError if it is no notebook, or carries no fingerprint.
     """
-    if path.suffix == ".html":
+    page = path if path.suffix == ".html" else None
+    if page:
         path = path.with_suffix(".ipynb")
         if not path.is_file():
             raise UsageError(f"a page alone proves nothing: {path} is needed beside it")
@@ -64,6 +73,8 @@ def verify(
         raise UsageError(f"{path} says it is {signed.get('lesson')!r}, no lesson here")
     yield from _as_it_says(notebook, signed, parts)
     yield from _of_this_lesson(notebook, lesson, parts)
+    if page:
+        yield _of_this_notebook(page, notebook, parts)
     if again:
         yield from _again(notebook, signed, lesson, lessons)
     else:
@@ -112,6 +123,24 @@ def _of_this_lesson(notebook, lesson: Lesson, parts: dict) -> Iterator[Finding]:
     same = version == __version__
     said = f"made with cnnviz {version}" + ("" if same else f"; here is {__version__}")
     yield Finding(True if same else None, said)
+
+
+def _of_this_notebook(page: Path, notebook, parts: dict) -> Finding:
+    """A page against the notebook that lies beside it."""
+    text = LINKS.sub(r"\1\2", page.read_text(encoding="utf-8", errors="replace"))
+    file = page.with_name(f"{page.stem}.metrics.json")
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        made = render(notebook, facts, facts["title"])
+        if LINKS.sub(r"\1\2", made) == text:
+            return Finding(True, "the page shows what the notebook beside it holds")
+    made = render(notebook, None, title_of(repaired(notebook)) or page.stem)
+    if LINKS.sub(r"\1\2", made) == text:  # by `cnnviz html`
+        return Finding(True, "the page shows what the notebook beside it holds")
+    said = "the page does not show what the notebook beside it holds: it was edited"
+    if parts.get("cnnviz") != __version__:
+        return Finding(None, f"{said}, or made by another version")
+    return Finding(False, said)
 
 
 def _again(notebook, signed: dict, lesson: Lesson, lessons: dict) -> Iterator[Finding]:
