@@ -30,6 +30,7 @@ from cnnviz_utils.grading.changes import changes, own_cells
 from cnnviz_utils.grading.comments import Comment, apply, merged, read_comments, text_of
 from cnnviz_utils.grading.compiled import keep_compiled
 from cnnviz_utils.grading.copies import copies
+from cnnviz_utils.grading.execute import Execution
 from cnnviz_utils.grading.export import write_grades
 from cnnviz_utils.grading.grade import Class, earlier, grade_all
 from cnnviz_utils.grading.pages import distribution, mistakes
@@ -313,6 +314,12 @@ class Elsewhere:
         for number, item in enumerate(items):
             there, one = pickle.loads(pickle.dumps((function, item)))
             yield Answer(number, problem="its machine was lost") if number == 1 else Answer(number, there(one, print))
+
+
+def test_a_person_is_told_of_cells_that_raised(handed_out):
+    run = lambda many: Execution(None, errors=[{"cell": 1, "what": "NameError: name 'x'"}] * many)
+    said = [marks.notes(repaired(handed_out), [], run(many))[1:] for many in range(3)]
+    assert said == [[], ["1 cell raised an error."], ["2 cells raised an error."]]
 
 
 def test_an_engine_grades_and_what_it_loses_is_said(tmp_path):

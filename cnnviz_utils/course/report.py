@@ -21,6 +21,9 @@ from cnnviz_utils.course.repair import Cell, Notebook, repaired
 from cnnviz_utils.course.sanitise import MATHS, anchor, text_of
 from cnnviz_utils.course.terms import Linker
 
+HANDED_IN = (
+    "This page shows a notebook as it was handed in. It was not run or checked here."
+)
 MOST_CODE = 100_000  # characters of one cell
 MOST_OUTPUTS = 1_000  # of one cell
 HEADING = re.compile(r'<h([1-6])((?:\s[\w:-]+="[^"]*")*)>(.*?)</h\1>', re.DOTALL)
@@ -37,13 +40,18 @@ PREDICTION = re.compile(r"""\s*cv\.predict_first\((?:"[^"\n]*"|[\s\[\],]|key=)*\
 TITLE = re.compile(r"\s*(#[ \t]+[^\n]+)(?:\n|$)")
 
 
-def render(notebook: object, facts: dict | None = None, title: str = "") -> str:
+def render(
+    notebook: object,
+    facts: dict | None = None,
+    title: str = "",
+    about: str = HANDED_IN,
+) -> str:
     """A notebook as one page.
 
     notebook: as `repair.read_notebook` or nbformat gives it. facts: those of
-    metrics.json, for the box at the top; without them the page says that the notebook
-    was not run here, and has no links to the course's glossary and bibliography. title:
-    by default the notebook's first heading.
+    metrics.json, for the box at the top; without them the box says `about`, and the
+    page has no links to the course's glossary and bibliography. title: by default the
+    notebook's first heading.
     """
     if not isinstance(notebook, Notebook):
         notebook = repaired(notebook)
@@ -60,7 +68,7 @@ def render(notebook: object, facts: dict | None = None, title: str = "") -> str:
         title=title,
         top=top,
         contents=contents.entries,
-        summary=summary(facts),
+        summary=summary(facts, about),
         parts=[part for part in parts if part],
     )
 
@@ -71,19 +79,23 @@ def title_of(notebook: Notebook) -> str:
     return text_of(markdown(head)) if head else ""
 
 
-def write_page(notebook: object, path: Path, facts: dict | None = None) -> None:
+def write_page(
+    notebook: object, path: Path, facts: dict | None = None, about: str = HANDED_IN
+) -> None:
     """Render and write, all of it or nothing."""
     if not isinstance(notebook, Notebook):
         notebook = repaired(notebook)
     title = facts["title"] if facts else title_of(notebook) or path.stem
-    write_whole(path, render(notebook, facts, title))
+    write_whole(path, render(notebook, facts, title, about))
 
 
-def summary(facts: dict | None) -> Markup:
+def summary(facts: dict | None, about: str = HANDED_IN) -> Markup:
     """The box at the top of a page: claims counted and listed, parameters,
-    provenance."""
+    provenance; without facts a sentence about the page."""
     held = sum(claim["holds"] for claim in facts["claims"]) if facts else 0
-    return Markup(template("summary.html.j2").render(facts=facts, held=held))
+    return Markup(
+        template("summary.html.j2").render(facts=facts, held=held, about=about)
+    )
 
 
 class Contents:

@@ -202,7 +202,7 @@ def _ray() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    """Raises UsageError if no cluster answers at the address."""
+    """Raises UsageError if no cluster answers at the address, or none starts here."""
     try:
         ray.init(
             address=address,
@@ -210,9 +210,15 @@ def _connect(ray: Any, address: str | None) -> None:
             log_to_driver=False,
             logging_level="ERROR",
         )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except Exception as error:  # a bare one where starting takes too long
         first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+        asked = address or os.environ.get("RAY_ADDRESS")
+        if not asked:
+            raise UsageError(
+                f"Ray does not start here ({first[:120]}): is the machine busy? "
+                "Try it again, or use --engine local"
+            ) from None
         raise UsageError(
-            f"no Ray cluster answers at {address or 'RAY_ADDRESS'} ({first[:120]}): "
+            f"no Ray cluster answers at {asked} ({first[:120]}): "
             "start one with `ray start --head`, or leave the address out"
         ) from None

@@ -148,6 +148,9 @@ def notes(handed_in: Notebook, changed: list[dict], execution: Execution) -> lis
     lost = [c for c in changed if c["what"] == "missing" and c["part"] not in LOCKED]
     if lost:
         found.append(f"{len(lost)} cells of the hand-out are missing.")
+    if execution.errors:
+        many = len(execution.errors)
+        found.append(f"{many} cell{'s' if many > 1 else ''} raised an error.")
     names = {n for one in execution.verdicts.values() for n in one["replaced"]}
     if names:
         said = ", ".join(sorted(names))

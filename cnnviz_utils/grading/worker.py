@@ -29,6 +29,10 @@ from cnnviz_utils.grading.student import student_copy
 from cnnviz_utils.grading.tasks import read_tasks, rubric
 
 MEMORY = 3_000_000_000  # bytes of this process: outputs come here
+RAN = (
+    "This page shows a student's notebook as it ran when it was graded. What a check "
+    "says below its cell can be forged; the marks stand on the student's own page."
+)
 RESULT, EXECUTED, PAGE = "result.json", "executed.ipynb", "notebook.html"
 
 
@@ -181,7 +185,7 @@ def _write_pages(run: Execution, out: Path) -> str:
     with contextlib.suppress(Exception):
         write_whole(out / EXECUTED, nbformat.writes(run.notebook))
     try:
-        write_page(run.notebook, out / PAGE)
+        write_page(run.notebook, out / PAGE, about=RAN)
     except Exception:  # whatever a strange notebook sets off
         return ""
     return PAGE
