@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli import app
+from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import read_lesson
 from cnnviz_utils.course.repair import repaired
 from cnnviz_utils.engines import Answer
@@ -34,7 +35,7 @@ from cnnviz_utils.grading.execute import Execution
 from cnnviz_utils.grading.export import write_grades
 from cnnviz_utils.grading.grade import Class, earlier, grade_all
 from cnnviz_utils.grading.pages import distribution, mistakes
-from cnnviz_utils.grading.student import student_copy
+from cnnviz_utils.grading.student import of_another_version, student_copy
 from cnnviz_utils.grading.submissions import find_submissions, unpack
 from cnnviz_utils.grading.tasks import read_tasks
 
@@ -320,6 +321,13 @@ def test_a_person_is_told_of_cells_that_raised(handed_out):
     run = lambda many: Execution(None, errors=[{"cell": 1, "what": "NameError: name 'x'"}] * many)
     said = [marks.notes(repaired(handed_out), [], run(many))[1:] for many in range(3)]
     assert said == [[], ["1 cell raised an error."], ["2 cells raised an error."]]
+
+
+def test_a_copy_of_another_version_of_the_lesson_is_known(handed_out):
+    source = source_hash(lesson())
+    assert not of_another_version(repaired(handed_out), source) and of_another_version(repaired(handed_out), "other")
+    del handed_out.metadata["cnnviz_copy"]  # lost on the way: nothing is said
+    assert not of_another_version(repaired(handed_out), "other")
 
 
 def test_an_engine_grades_and_what_it_loses_is_said(tmp_path):

@@ -61,10 +61,12 @@ class Cell:
 
 @dataclass
 class Notebook:
-    """The cells in order, and the language that they are written in."""
+    """The cells in order, the language that they are written in, and what else the
+    file says of itself."""
 
     cells: list[Cell]
     language: str = "python"
+    metadata: dict = field(default_factory=dict)
 
 
 def read_notebook(path: Path) -> Notebook:
@@ -120,7 +122,7 @@ def repaired(content: object) -> Notebook:
         found[0].get("language") if found else None,
     )
     language = next((name for name in known if name and isinstance(name, str)), "")
-    return Notebook([_cell(cell) for cell in found], language or "python")
+    return Notebook([_cell(cell) for cell in found], language or "python", metadata)
 
 
 def text(value: object) -> str:

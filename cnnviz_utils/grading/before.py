@@ -10,6 +10,7 @@ import nbformat
 
 from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import Lesson, all_lessons
 from cnnviz_utils.course.repair import read_notebook, repaired
 from cnnviz_utils.grading import marks
@@ -17,7 +18,7 @@ from cnnviz_utils.grading.changes import changes
 from cnnviz_utils.grading.execute import Order, execute
 from cnnviz_utils.grading.sandbox import Limits, method
 from cnnviz_utils.grading.session import SAYS
-from cnnviz_utils.grading.student import student_copy
+from cnnviz_utils.grading.student import of_another_version, student_copy
 from cnnviz_utils.grading.tasks import read_tasks, worth
 
 LARGE = 20_000_000  # bytes of a file; many platforms take no more
@@ -61,6 +62,11 @@ def check(
         size = path.stat().st_size / 1e6
         say(f"✗ it has {size:.0f} MB: clear the outputs before you hand it in")
         good = False
+    if of_another_version(handed_in, source_hash(original)):
+        say(
+            "It was handed out from another version of the lesson than the one that "
+            "is installed here: cells may differ that you did not change."
+        )
     changed = changes(repaired(student_copy(original, lesson)), handed_in)
     for one in changed:
         what = f"{one['part'].replace('-', ' ')} of {one['exercise']}"

@@ -17,6 +17,7 @@ from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import Lesson
 from cnnviz_utils.course.pages import template
+from cnnviz_utils.course.repair import Notebook
 from cnnviz_utils.grading.tasks import (
     SECRET,
     Task,
@@ -123,6 +124,14 @@ def student_copy(notebook, lesson: Lesson, with_hidden: bool = False):
         }
     )
     return made
+
+
+def of_another_version(handed_in: Notebook, source: str) -> bool:
+    """Whether a notebook says that it was handed out from another state of the lesson
+    than the one with this `source_hash`."""
+    told = handed_in.metadata.get(COPY)
+    known = told.get("source") if isinstance(told, dict) else None
+    return isinstance(known, str) and known != source
 
 
 def _clean(cell):

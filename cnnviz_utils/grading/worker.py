@@ -17,6 +17,7 @@ from cnnviz_utils import __version__
 from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.course import exercises
+from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import read_lesson
 from cnnviz_utils.course.process import end_with_parent
 from cnnviz_utils.course.repair import Notebook, read_notebook, repaired
@@ -25,13 +26,17 @@ from cnnviz_utils.grading.answers import shown_answer
 from cnnviz_utils.grading.changes import changes, own_cells
 from cnnviz_utils.grading.execute import Execution, Order, execute
 from cnnviz_utils.grading.sandbox import Limits
-from cnnviz_utils.grading.student import student_copy
+from cnnviz_utils.grading.student import of_another_version, student_copy
 from cnnviz_utils.grading.tasks import read_tasks, rubric
 
 MEMORY = 3_000_000_000  # bytes of this process: outputs come here
 RAN = (
     "This page shows a student's notebook as it ran when it was graded. What a check "
     "says below its cell can be forged; the marks stand on the student's own page."
+)
+OTHER = (
+    "It was handed out from another version of the lesson: cells may differ that the "
+    "student did not change."
 )
 RESULT, EXECUTED, PAGE = "result.json", "executed.ipynb", "notebook.html"
 
@@ -133,6 +138,8 @@ def grade_one(order: dict) -> dict:
         "changed_parameters": own,
         "predictions": list(marks.predictions_made(handed_in)),
     }
+    if of_another_version(handed_in, source_hash(original)):
+        result["notes"].insert(0, OTHER)
     for task, mark in zip(tasks, result["tasks"], strict=True):
         if mark["state"] == marks.TO_READ:
             mark["shown"] = shown_answer(run.notebook, handed_in, task)
