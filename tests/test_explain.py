@@ -125,3 +125,24 @@ def test_the_command(tmp_path, model, photos):
     ]:
         failed = run(*words)
         assert failed.exit_code == 2 and sentence in failed.output and "Traceback" not in failed.output, words
+
+
+def test_no_word_lies_on_a_bar_or_is_cut_off(monkeypatch):
+    kept = []
+    monkeypatch.setattr(drawn, "finish", lambda figure, alt: kept.append(figure))
+    image, long = torch.rand(1, 3, 32, 32), "a name of a class that nobody would write out in full"
+    answers = [(long, 0.6), ("cat", 0.3), ("dog", 0.004), ("ox", 0.0), ("ape", 1.0)]
+    drawn.show_answers(image, answers, "cat: 40%, now 16%")
+    drawn.show_explanations(image, image[:, 0], [answers], titles=[long], captions=[long], heading="one")
+    drawn.show_explanations(image.repeat(2, 1, 1, 1), image[:, 0].repeat(2, 1, 1), [answers[:3]] * 2, titles=["a"] * 2,
+                            captions=["b"] * 2, heading="two")
+    for figure in kept:
+        figure.draw_without_rendering()
+        for axis in figure.axes:
+            words = [t.get_window_extent() for t in axis.texts]
+            bars = [p.get_window_extent() for p in axis.patches]
+            others = [(a, b) for i, a in enumerate(words) for b in words[:i] + bars]
+            assert not any(a.overlaps(b) and a.width and b.width for a, b in others)
+            for title in (axis.title, *axis.texts):
+                box = title.get_window_extent()
+                assert figure.bbox.y0 <= box.y0 and box.y1 <= figure.bbox.y1 + 1, title.get_text()

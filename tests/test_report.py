@@ -321,3 +321,13 @@ def test_what_is_too_long_is_cut_or_goes_fast(cells, most):
     main = render({"cells": cells}).partition("<main")[2]
     assert 0 < len(main) < most
     assert (len(str(cells)) > 2_000_000) <= bool(re.search(r'<p class="left-out">[^<]*left out', main))
+
+
+def test_a_solution_of_several_cells_lies_under_one_label():
+    tagged = lambda cell, tag: cell | {"metadata": {"tags": [tag]}}
+    cells = [TEXT("# t"), tagged(CODE("check()"), "check-definition"), tagged(TEXT("Because."), "solution"),
+             tagged(CODE(""), "solution"), tagged(CODE("answer = 1"), "solution"), TEXT("Next."), tagged(CODE("answer = 2"), "solution")]
+    page = BeautifulSoup(render({"cells": cells}), "html.parser")
+    folds = page.select("main details.fold")
+    assert [fold.summary.get_text() for fold in folds] == ["How the answer is checked", "Solution", "Solution"]
+    assert "Because." in folds[1].get_text() and "answer = 1" in folds[1].get_text() and "Next." not in folds[1].get_text()

@@ -9,6 +9,8 @@ class names mean nothing there. A Content-Security-Policy forbids the rest.
 
 import re
 from collections.abc import Callable
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from markupsafe import Markup
@@ -61,7 +63,10 @@ def render(
     top = contents.add(markdown(head)) if head else Markup("<h1>{}</h1>").format(title)
     contents.entries.clear()  # the title stands right above them
     linked = Linker() if facts else Markup
-    parts = [_part(cell, notebook.language, contents, linked) for cell in cells]
+    parts = [
+        (_folded_as(cell), _part(cell, notebook.language, contents, linked))
+        for cell in cells
+    ]
     return page(
         "page.html.j2",
         "page",
@@ -69,7 +74,7 @@ def render(
         top=top,
         contents=contents.entries,
         summary=summary(facts, about),
-        parts=[part for part in parts if part],
+        parts=_folded([(words, part) for words, part in parts if part]),
     )
 
 
@@ -142,22 +147,28 @@ def _title_and_rest(cells: list[Cell]) -> tuple[str, list[Cell]]:
     return found[1], [rest, *cells[1:]]
 
 
+def _folded_as(cell: Cell) -> str:
+    """What a reader opens to see a cell, "" if it lies open."""
+    return next((FOLDED[tag] for tag in cell.tags if tag in FOLDED), "")
+
+
+def _folded(parts: list[tuple[str, Markup]]) -> list[Markup]:
+    """The parts of a page; checks and solutions are folded, a solution of several cells
+    under one label. parts: (label or "", part)."""
+    fold = '<details class="fold"><summary>{}</summary>{}</details>'
+    page: list[Markup] = []
+    for words, cells in groupby(parts, itemgetter(0)):
+        inside = [part for _, part in cells]
+        if words:
+            inside = [Markup(fold).format(words, Markup("").join(inside))]
+        page += inside
+    return page
+
+
 def _part(
     cell: Cell, language: str, contents: Contents, linked: Callable[[Markup], Markup]
 ) -> Markup:
-    """One cell as a part of the page; checks and solutions are folded. linked: adds the
-    course's links to a text."""
-    whole = _unfolded(cell, language, contents, linked)
-    words = next((FOLDED[tag] for tag in cell.tags if tag in FOLDED), "")
-    if not words or not whole:
-        return whole
-    fold = '<details class="fold"><summary>{}</summary>{}</details>'
-    return Markup(fold).format(words, whole)
-
-
-def _unfolded(
-    cell: Cell, language: str, contents: Contents, linked: Callable[[Markup], Markup]
-) -> Markup:
+    """One cell as a part of the page. linked: adds the course's links to a text."""
     if cell.kind == "markdown":
         text = linked(contents.add(markdown(cell.source, cell.attachments)))
         return _section("text", _worth(cell) + text) if text.strip() else Markup("")

@@ -71,11 +71,17 @@ def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, **options
 ) -> tuple[Figure, np.ndarray]:
     """A figure of width x height inches with a grid of axes, an array (rows,
-    columns)."""
+    columns).
+
+    A picture that leaves a part of its cell free stands at the top of it: the layout
+    reckons with what stands above a cell, and would cut off a title otherwise.
+    """
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for axis in axes.flat:
+        axis.set_anchor("N")
     return figure, axes
 
 
