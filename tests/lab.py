@@ -9,12 +9,28 @@ import time
 import urllib.request
 from contextlib import contextmanager
 
+from playwright.sync_api import TimeoutError
+
 # no news from elsewhere, and all cells in the page at once, so that each can be looked at
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 IDLE = "| Idle"
+PATIENCE = 20_000  # milliseconds until a moved control has done nothing
+# from when a key is pressed or a menu's choice is another one to when the figure is
+WATCH = """box => {
+  const figure = () => [...box.querySelectorAll('img')].map(i => i.src).concat([...box.querySelectorAll('svg')].map(s => s.outerHTML)).join();
+  const before = figure();
+  window.watched?.stop();
+  const now = { moved: 0, changed: 0 };
+  const begin = () => { now.moved ||= performance.now(); };
+  for (const kind of ['keydown', 'change']) box.addEventListener(kind, begin, true);
+  const look = new MutationObserver(() => { const seen = figure(); if (seen && seen !== before) now.changed ||= performance.now(); });
+  look.observe(box, { childList: true, subtree: true, attributes: true });
+  now.stop = () => { look.disconnect(); for (const kind of ['keydown', 'change']) box.removeEventListener(kind, begin, true); };
+  window.watched = now;
+}"""
 
 
 @contextmanager
@@ -85,10 +101,11 @@ class Opened:
     def run_all(self):
         self.page.get_by_role("menuitem", name="Run", exact=True).first.click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        self.page.wait_for_function(
-            "() => { const prompts = [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].map(p => p.innerText);"
-            " return prompts.every(p => /\\[\\d+\\]/.test(p)) || document.querySelector('[data-mime-type=\"application/vnd.jupyter.error\"]'); }",
-            timeout=self.timeout)
+        # a cell whose source is hidden has no number; what waits or runs has a star
+        waiting = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')].some(p => p.textContent.includes('*'))"
+        error = "document.querySelector('[data-mime-type=\"application/vnd.jupyter.error\"]')"
+        self.page.wait_for_function(waiting)
+        self.page.wait_for_function(f"() => !{waiting} || {error}", timeout=self.timeout, polling=500)
         self.idle()
 
     def failures(self) -> int:
@@ -98,20 +115,20 @@ class Opened:
         return self.page.locator(".widget-interact").count()
 
     def move(self, number) -> tuple[bool, float]:
-        """Move a control of one explorer: whether its figure changed, and seconds until it had."""
+        """Move a control of one explorer: whether its figure changed, and seconds until it had, by the page's clock."""
         box = self.page.locator(".widget-interact").nth(number)
-        picture = box.locator("img").last
-        picture.wait_for()
         box.scroll_into_view_if_needed()
-        before = picture.get_attribute("src")
+        self.page.wait_for_function("box => box.querySelector('img, svg')", arg=box.element_handle())
         for act in actions(self.page, box):
-            started = time.perf_counter()
+            box.evaluate(WATCH)
             act()
-            for _ in range(400):
-                now = box.locator("img").last
-                if now.count() and now.get_attribute("src") != before:
-                    return True, time.perf_counter() - started
-                self.page.wait_for_timeout(50)
+            try:
+                self.page.wait_for_function("watched.changed", timeout=PATIENCE)
+            except TimeoutError:
+                continue  # this setting shows the same: the next control
+            finally:
+                self.idle()
+            return True, self.page.evaluate("(watched.changed - watched.moved) / 1000")
         return False, 0.0
 
 

@@ -84,3 +84,16 @@ def test_a_control_is_set_to_its_value(control, value, kind):
 def test_unknown_control_is_named():
     with pytest.raises(ValueError, match="no control named.*depht"):
         widgets.explore(lambda depth: None, depth=[1], examples=[{"depht": 1}])
+
+
+def test_at_the_screen_a_diagram_is_drawn_once_and_a_report_gets_both_kinds():
+    import numpy as np
+
+    from cnnviz_utils import plot
+
+    diagram = plot.draw_convolution(np.ones((5, 5)), np.ones((3, 3)), 1, 0, (0, 0))
+    data, metadata = widgets.Shown(diagram)._repr_mimebundle_()
+    assert set(data) == {"image/svg+xml", "text/plain"} and metadata["image/svg+xml"]["alt"] == diagram.alt
+    assert "png" not in vars(diagram)  # not even drawn
+    both = diagram._repr_mimebundle_()[0]
+    assert {"image/svg+xml", "image/png"} <= set(both) and diagram.array.ndim == 3

@@ -61,6 +61,10 @@ class Picture:
         }
         return data, {"image/png": {"alt": self.alt, "width": width}}
 
+    def on_screen(self) -> tuple[dict, dict]:
+        """What JupyterLab needs to show it, and no more: data and facts by kind."""
+        return self._repr_mimebundle_()
+
     @property
     def array(self) -> np.ndarray:
         """The pixels, uint8 (height, width, 3)."""

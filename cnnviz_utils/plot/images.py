@@ -78,9 +78,12 @@ def show_images(
         columns,
     )
     for i, axis in enumerate(axes.flat):
-        axis.set(xticks=[], yticks=[])
-        axis.grid(False)
-        axis.spines[:].set_visible(False)
+        if rows and i % columns == 0:  # a row's name stands at this axis
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+            axis.spines[:].set_visible(False)
+        else:
+            axis.set_axis_off()
         if i < len(pixels):
             axis.imshow(
                 pixels[i],

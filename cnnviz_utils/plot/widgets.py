@@ -57,7 +57,7 @@ def explore(
         import ipywidgets
 
         ready = iter(still)  # the first picture is made already
-        draw = lambda **settings: next(ready, None) or function(**settings)
+        draw = lambda **settings: Shown(next(ready, None) or function(**settings))
         at = {**start, **examples[0]}
         panel = ipywidgets.interactive(
             draw,
@@ -66,6 +66,17 @@ def explore(
         )
         data |= panel._repr_mimebundle_()
     publish_display_data(data, metadata)
+
+
+class Shown:
+    """A picture as a person at the screen sees it: drawn once, in the one kind that
+    JupyterLab shows."""
+
+    def __init__(self, picture: Picture) -> None:
+        self.picture = picture
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return self.picture.on_screen()
 
 
 def values(control) -> list:

@@ -4,7 +4,7 @@ have a name, each with a counterpart for dark pages."""
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -40,19 +40,28 @@ LEARNS, FROZEN, NO_WEIGHTS = (
 PARTLY = ("light yellow", "line")
 
 
-@dataclass(frozen=True)
 class Diagram(Picture):
     """A picture that is also a drawing: `svg` stays sharp at any size, and is dark
-    where the reader's pages are dark. `words` are the texts in it."""
+    where the reader's pages are dark. `words` are the texts in it. The pixels are drawn
+    when they are asked for."""
 
-    svg: str
-    words: tuple[str, ...]
+    def __init__(self, figure: Figure, alt: str, svg: str, words: Sequence[str]):
+        self.__dict__ |= {"_figure": figure, "alt": " ".join(alt.split())}
+        self.__dict__ |= {"svg": svg, "words": tuple(words)}
+
+    @cached_property
+    def png(self) -> bytes:  # type: ignore[override]
+        return finish(self._figure, self.alt, palette=True).png
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         data, facts = super()._repr_mimebundle_()
-        data["image/svg+xml"] = self.svg
+        drawn, look = self.on_screen()
+        return data | drawn, facts | look
+
+    def on_screen(self) -> tuple[dict, dict]:
         look = {"alt": self.alt, "width": WIDTH, "ground": "own"}
-        return data, facts | {"image/svg+xml": look}
+        drawn = {"image/svg+xml": self.svg, "text/plain": self.alt}
+        return drawn, {"image/svg+xml": look}
 
 
 class Sheet:
@@ -188,9 +197,8 @@ class Sheet:
             self.figure.savefig(
                 buffer, format="svg", metadata={"Date": None, "Creator": None}
             )
-        picture = finish(self.figure, alt, palette=True)
         svg = with_dark_side(buffer.getvalue(), self.height)
-        return Diagram(picture.png, picture.alt, svg, tuple(self.words))
+        return Diagram(self.figure, alt, svg, self.words)
 
 
 def with_dark_side(svg: str, height: float) -> str:
