@@ -45,12 +45,16 @@ class Diagram(Picture):
     where the reader's pages are dark. `words` are the texts in it. The pixels are drawn
     when they are asked for."""
 
+    svg: str
+    words: tuple[str, ...]
+    _figure: Figure
+
     def __init__(self, figure: Figure, alt: str, svg: str, words: Sequence[str]):
         self.__dict__ |= {"_figure": figure, "alt": " ".join(alt.split())}
         self.__dict__ |= {"svg": svg, "words": tuple(words)}
 
     @cached_property
-    def png(self) -> bytes:  # type: ignore[override]
+    def png(self) -> bytes:
         return finish(self._figure, self.alt, palette=True).png
 
     def _repr_mimebundle_(self, include=None, exclude=None):
