@@ -26,7 +26,7 @@ from cnnviz_utils.course.fingerprint import source_hash
 from cnnviz_utils.course.lessons import read_lesson
 from cnnviz_utils.course.repair import repaired
 from cnnviz_utils.engines import Answer
-from cnnviz_utils.grading import marks, sandbox
+from cnnviz_utils.grading import marks, sandbox, worker
 from cnnviz_utils.grading.changes import changes, own_cells
 from cnnviz_utils.grading.comments import Comment, apply, merged, read_comments, text_of
 from cnnviz_utils.grading.compiled import keep_compiled
@@ -328,6 +328,17 @@ def test_a_copy_of_another_version_of_the_lesson_is_known(handed_out):
     assert not of_another_version(repaired(handed_out), source) and of_another_version(repaired(handed_out), "other")
     del handed_out.metadata["cnnviz_copy"]  # lost on the way: nothing is said
     assert not of_another_version(repaired(handed_out), "other")
+
+
+def test_another_lessons_notebook_is_not_run(handed_out):
+    other = nbformat.from_dict(json.loads(json.dumps(handed_out)))
+    for cell in other.cells:
+        cell.source = f"other {cell.source}"
+        cell.metadata = nbformat.from_dict({"cnnviz": {"exercise": "05.1"}})
+    assert "not this lesson" in worker._not_this_lesson(repaired(handed_out), repaired(other))
+    mine = nbformat.from_dict(json.loads(json.dumps(handed_out)))
+    part(mine, "01.1").source = "share = 0.25"
+    assert not worker._not_this_lesson(repaired(handed_out), repaired(mine))
 
 
 def test_an_engine_grades_and_what_it_loses_is_said(tmp_path):

@@ -23,7 +23,7 @@ from cnnviz_utils.course.process import end_with_parent
 from cnnviz_utils.course.repair import Notebook, read_notebook, repaired
 from cnnviz_utils.grading import marks
 from cnnviz_utils.grading.answers import shown_answer
-from cnnviz_utils.grading.changes import changes, own_cells
+from cnnviz_utils.grading.changes import changes, name_of, own_cells
 from cnnviz_utils.grading.execute import Execution, Order, execute
 from cnnviz_utils.grading.sandbox import Limits
 from cnnviz_utils.grading.student import of_another_version, student_copy
@@ -109,7 +109,7 @@ def grade_one(order: dict) -> dict:
     except UsageError as error:
         return failed(order, f"It is no notebook: {_without(str(error), path)}")
     changed = changes(handed_out, handed_in)
-    wrong = "" if order.get("trusted") else _not_this_lesson(handed_out, changed)
+    wrong = "" if order.get("trusted") else _not_this_lesson(handed_out, handed_in)
     if wrong:
         return failed(order, wrong)
     run = execute(handed_in, tasks, _order(order), _say)
@@ -167,11 +167,11 @@ def _without(said: str, path: Path) -> str:
     )
 
 
-def _not_this_lesson(handed_out: Notebook, changed: list[dict]) -> str:
-    lost = sum(one["what"] == "missing" for one in changed)
-    there = sum(bool(cell.source.strip()) for cell in handed_out.cells)
-    if there and lost > 0.8 * there:
-        return f"It is not this lesson: {lost} of its {there} cells are missing."
+def _not_this_lesson(handed_out: Notebook, handed_in: Notebook) -> str:
+    wanted = {name_of(cell) for cell in handed_out.cells if cell.source.strip()}
+    lost = len(wanted - {name_of(cell) for cell in handed_in.cells})
+    if wanted and lost > 0.8 * len(wanted):
+        return f"It is not this lesson: {lost} of its {len(wanted)} cells are missing."
     return ""
 
 
