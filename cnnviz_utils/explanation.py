@@ -102,7 +102,8 @@ def explain(
 
 def _network(model: str | Path | nn.Module) -> tuple[nn.Module, str]:
     """The network, and what to call it."""
-    if not isinstance(model, nn.Module) and Path(model).suffix in (*ENDINGS, ".pth"):
+    is_name = isinstance(model, str | Path)
+    if is_name and Path(model).suffix in (*ENDINGS, ".pth"):
         model = load_model(model)
     if isinstance(model, nn.Module):
         return model, _built(model).get("network", type(model).__name__)

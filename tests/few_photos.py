@@ -1,10 +1,12 @@
 """Lessons run in this process on folders of few photos, at settings as small as they go.
 
 `python tests/few_photos.py FOLDER 2 3 -- 01 02` prints what fails, for every number of
-classes and lesson.
+classes and lesson, and leaves FOLDER/said_01_2.txt: what that lesson says.
 """
 
+import html
 import os
+import re
 import sys
 import time
 import zlib
@@ -68,6 +70,7 @@ class Outcome:
     """What became of a lesson: cells that raised, and what it recorded."""
 
     errors: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)  # what a reader reads, a cell each
     record: dict = field(default_factory=dict)
     seconds: float = 0.0
     slowest: list[tuple[float, str]] = field(default_factory=list)
@@ -136,6 +139,11 @@ def run_cells(lesson: Path, stop: bool = True, **values) -> Outcome:
         with capture_output() as shown:
             done = shell.run_cell(source, store_history=False)
         outcome.slowest.append((round(time.time() - cell_begin, 1), f"cell {number}"))
+        said = re.sub(r"Out\[\d*\]: .*?\n", "", shown.stdout + shown.stderr)
+        data = [output.data for output in shown.outputs]
+        if done.result is not None:
+            data.append(shell.display_formatter.format(done.result)[0])
+        outcome.said.append(f"-- cell {number}\n{said}" + "".join(map(read_out, data)))
         for output in shown.outputs:
             record = output.data.get(records.RECORD)
             if record:
@@ -151,6 +159,14 @@ def run_cells(lesson: Path, stop: bool = True, **values) -> Outcome:
     outcome.seconds = time.time() - begin
     outcome.slowest.sort(reverse=True)
     return outcome
+
+
+def read_out(data: dict) -> str:
+    """The words of an output: its text, without a picture's type name."""
+    text = data.get("text/markdown") or data.get("text/html") or data.get("text/plain", "")
+    text = re.sub(r"<(style|script|svg).*?</\1>", "", text, flags=re.DOTALL)
+    text = html.unescape(re.sub(r"<[^>]+>", " ", text))
+    return re.sub(r"[ \t]*\n\s*", "\n", re.sub(r"[ \t]+", " ", text)) + "\n"
 
 
 def where_in(wrong: BaseException) -> str:
@@ -172,6 +188,8 @@ def main(folder: Path, counts: list[int], numbers: list[str]) -> None:
             [lesson] = (ROOT / "notebooks").glob(f"{number}_*.ipynb")
             with small_menagerie():
                 done = run_cells(lesson, stop=False, data="folder", root=str(root))
+            said = folder / f"said_{number}_{classes}.txt"
+            said.write_text("\n".join(done.said))
             claims = done.record.get("claims", [])
             broken = [c["claim"] for c in claims if not c["holds"]]
             say(f"{number} x {classes}: {len(done.errors)} errors, {len(claims)} claims, "

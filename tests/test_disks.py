@@ -1,6 +1,7 @@
 """Disks that are really full and really read-only, and caches that two users share: one sentence that names the place,
 and nothing half-written. Needs root and a system that mounts (Linux); skipped and said elsewhere."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,11 +12,14 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import coloured_squares
 from odd_files import draw, draw_all
 from test_fetch import server, tar, toy  # noqa: F401, fixtures
+from test_kills import MANY
+from test_runs import course, lesson_file  # noqa: F401, a fixture
 from typer.testing import CliRunner
 
 from cnnviz_utils.base.files import StorageError, cached, writable_folder, write_whole
@@ -215,8 +219,7 @@ def table(tmp_path):
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", ["full", "read-only"])
 def test_commands_end_with_one_sentence(disk, tmp_path, monkeypatch, kind, command):
-    if command.startswith("pretrain") or (kind, command) == ("full", "run"):
-        # trains first, or starts a kernel: the folder alone is asked here
+    if command.startswith("pretrain"):  # trains first: the folder alone is asked here
         monkeypatch.setattr("cnnviz_utils.training.recipes.source_weights", lambda *_, **__: pytest.fail("trained"))
     place = disk("half full" if command.startswith("html") else kind)
     if command.startswith("html"):
@@ -227,7 +230,7 @@ def test_commands_end_with_one_sentence(disk, tmp_path, monkeypatch, kind, comma
         else:
             fill(place)
     if (kind, command) in {("full", "pretrain"), ("full", "run")}:
-        pytest.skip("on a full disk it is told at the end: see `train` and `convert` above")
+        pytest.skip("on a full disk it is told at the end: see below")
     before = listing(place)
     done = CliRunner().invoke(app, COMMANDS[command](tmp_path, place))
     lines = [line for line in (done.stderr or done.output).splitlines() if "disk" in line]
@@ -240,6 +243,87 @@ def test_commands_end_with_one_sentence(disk, tmp_path, monkeypatch, kind, comma
     assert lines and all("\n" not in line for line in lines)
     assert any("Read-only file system" in line if kind == "read-only" else "no space" in line for line in lines), lines
     assert listing(place) == before
+
+
+def ends_as_main_does(words):
+    """(exit code, what is said on stderr) of a command: a UsageError is a sentence, anything else a fault."""
+    done = CliRunner().invoke(app, words)
+    if done.exception and not isinstance(done.exception, SystemExit | UsageError):
+        raise done.exception
+    said = done.stderr + (f"cnnviz: {done.exception}" if isinstance(done.exception, UsageError) else "")
+    return 2 if isinstance(done.exception, UsageError) else done.exit_code, said
+
+
+def executed_here(source, target, *_):
+    """Papermill's part without a kernel: a notebook whose cells ran is written where the disk may be full."""
+    notebook = nbformat.read(source, 4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.execution_count, cell.outputs = 1, [nbformat.v4.new_output("stream", text="words " * 2000)]
+    try:
+        nbformat.write(notebook, target)
+    except OSError as error:
+        return f"no space is left to write {target}" if error.errno == errno.ENOSPC else str(error)
+    return ""
+
+
+@pytest.mark.parametrize("room", [0, 4_000, 40_000, 60_000])
+@pytest.mark.parametrize("kernel", [False, pytest.param(True, marks=MANY)])
+def test_a_run_on_a_disk_that_gets_full(disk, course, monkeypatch, room, kernel):  # noqa: F811
+    """Full before it starts, while the notebook is written, before its page, before the index."""
+    if not kernel:
+        monkeypatch.setattr("cnnviz_utils.course.run.execute", executed_here)
+    (course.folder / "notebooks" / "02_second.ipynb").unlink()
+    lesson_file(course.folder, "01_first", "print('words ' * 3000)")
+    place = disk("full")
+    (place / "last").unlink()
+    (place / "filler").write_bytes(bytes(1_044_000 - room))
+    if not room:
+        fill(place)
+    code, said = ends_as_main_does(["run", "01", "--out", str(place / "out")])
+    assert code in (2, 3) and "no space is left to write" in said and str(place) in said
+    for name, begin in (("*.html", "<!doctype html>"), ("*.ipynb", "{"), ("*.json", "{")):
+        for file in (place / "out").glob(name):
+            assert file.read_text().lower().startswith(begin) and (name == "*.html" or json.loads(file.read_text()))
+            assert name != "*.html" or file.read_text().rstrip().endswith("</html>")
+    assert not list((place / "out").glob(".run-*"))
+    (place / "filler").unlink()
+    (place / "last").unlink(missing_ok=True)
+    mount("-o", "remount,size=20m", place)
+    code, said = ends_as_main_does(["run", "01", "--out", str(place / "out")])
+    assert code == 0, said
+    assert {"index.html", "01_first.html", "01_first.ipynb", "01_first.metrics.json"} <= {file.name for file in (place / "out").iterdir()}
+
+
+def test_a_sweep_on_a_disk_that_gets_full(disk, tmp_path, monkeypatch):
+    """The row that cannot be kept is named, and is run when there is room."""
+    place = disk("full")
+    monkeypatch.setenv("CNNVIZ_CACHE", str(tmp_path / "cache"))
+    words = ["sweep", str(table(tmp_path)), "--out", str(place / "out")]
+    code, said = ends_as_main_does(words)
+    assert code in (2, 3) and "no space is left to write" in said and str(place) in said
+    assert not [file for file in place.rglob("*") if file.is_file() and file.name not in ("filler", "last") and file.suffix != ".lock" and not file.stat().st_size]
+    (place / "filler").unlink()
+    mount("-o", "remount,size=20m", place)
+    code, said = ends_as_main_does(words)
+    assert code == 0 and (place / "out" / "index.html").is_file(), said
+
+
+@pytest.mark.parametrize("full", ["out", "cache"])
+def test_pretraining_on_a_full_disk(disk, tmp_path, monkeypatch, full):
+    """Weights that were learned are in the cache: the second call writes them at once."""
+    from cnnviz_utils.training import recipes
+    few = {"seed": 0, "train": 2, "valid": 1, "test": 1}
+    monkeypatch.setitem(recipes.SOURCES, "menagerie_source", (few, recipes.SOURCES["menagerie_source"][1], (1, 1)))
+    place = disk("full")
+    monkeypatch.setenv("CNNVIZ_CACHE", str((place if full == "cache" else tmp_path) / "cache"))
+    out = (place if full == "out" else tmp_path) / "w" / "x.safetensors"
+    words = ["pretrain", "--model", "small_cnn", "--size", "32", "--out", str(out)]
+    code, said = ends_as_main_does(words)
+    assert code in (2, 3) and "no " in said and str(place) in said and not out.exists()
+    (place / "filler").unlink()
+    mount("-o", "remount,size=40m", place)
+    assert ends_as_main_does(words)[0] == 0 and out.is_file()
 
 
 @pytest.mark.parametrize(("kind", "sentence"), [("full", "no (room|space)"), ("read-only", "Read-only file system")])

@@ -6,17 +6,26 @@ import torch
 from conftest import coloured_squares
 from torch import nn
 
+import cnnviz_utils as cv
 from cnnviz_utils import scores, viz
+from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.checkup import checkup
+from cnnviz_utils.data.loaders import load_data
+from cnnviz_utils.data.photos.catalogue import status, verify
 from cnnviz_utils.data.photos.folders import load_images
+from cnnviz_utils.data.photos.inspection import inspect_folder
+from cnnviz_utils.data.photos.layouts import describe, recognise
 from cnnviz_utils.data.photos.reading import open_image
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.costs import count_costs, images_per_second
+from cnnviz_utils.sweep.plan import read_sweep
 from cnnviz_utils.training.adversary import adversarial_examples
 from cnnviz_utils.training.evaluation import (
     calibration,
     confusion,
     embeddings,
     predict_tta,
+    predictions_csv,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -119,3 +128,39 @@ def test_networks_without_weights():
     assert (found.parameters, found.multiply_adds, found.activations) == (0, 0, 0)
     assert viz.grad_cam(free, X, "1", 1, relu=False).shape == (3, 8, 8)
     assert viz.class_images(free, 1, 8, [0], viz.Recipe(steps=1)).shape == (1, 3, 8, 8)
+
+
+# ---------------------------------------------------------------- paths
+
+NO_PATHS = [3, -1, True, 2.5, NAN, b"photos", object(), "a\0b", "x" * 5000, [3], {3: 4}]
+TAKE_A_PATH = {
+    "load_data's root": lambda path: load_data("folder", root=path),
+    "load_data's root of a collection": lambda path: load_data("caltech101", root=path),
+    "recognise": recognise,
+    "describe": describe,
+    "inspect_folder": inspect_folder,
+    "checkup": checkup,
+    "open_image": open_image,
+    "load_images": lambda path: load_images(path, 8),
+    "load_images, one of a list": lambda path: load_images([path], 8),
+    "explain": lambda path: cv.explain(path, NET),
+    "explain's network": lambda path: cv.explain(X, path),
+    "load_model": cv.load_model,
+    "save_model": lambda path: cv.save_model(build_model("small_cnn", 3, size=16), path),
+    "build_model's weights": lambda path: build_model("small_cnn", 3, weights=path, size=16),
+    "fit's checkpoint": lambda path: cv.fit(build_model("small_cnn", 3, size=16), DATA, DATA, cv.TrainConfig(epochs=1), "cpu", checkpoint=path),
+    "predictions_csv": lambda path: predictions_csv(path, ["1"], LOGITS[:1], ["a", "b", "c"]),
+    "read_sweep": read_sweep,
+    "status": status,
+    "verify": lambda path: verify("caltech101", path),
+}
+
+
+@pytest.mark.parametrize("what", TAKE_A_PATH)
+def test_what_is_no_path_is_refused(what, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for path in NO_PATHS:
+        with pytest.raises(UsageError) as found:
+            TAKE_A_PATH[what](path)
+        assert "\n" not in str(found.value) and len(str(found.value)) < 700, path
+    assert not list(tmp_path.iterdir())

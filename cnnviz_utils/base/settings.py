@@ -49,7 +49,13 @@ def check_name(what: str, word: object, known: Iterable[object]) -> None:
     one of those known."""
     known = list(known)
     if word not in known:
-        raise UsageError(f"no {what} is called {word!r}{nearest(word, known)}")
+        raise UsageError(f"no {what} is called {cut(word)}{nearest(word, known)}")
+
+
+def cut(value: object, most: int = 80) -> str:
+    """A value as it is written in a program, its end left out where that is long."""
+    shown = repr(value)
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
 
 
 def convert(value: object, kind: Any, what: str) -> Any:
@@ -105,14 +111,12 @@ def _own_words(error: ValidationError, what: str) -> str:
 def unfit(what: str, kind: Any, value: object) -> str:
     """The sentence about a value that is not of the kind: what it must be, what it
     is."""
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
     hint = ""
     if isinstance(value, str):
         choices = [c for c in _choices(kind) if isinstance(c, str)]
         close = difflib.get_close_matches(value, choices, 1, 0.5)
         hint = f": did you mean {close[0]!r}?" if close else ""
-    return f"{what} must be {wanted(kind)}, not {shown}{hint}"
+    return f"{what} must be {wanted(kind)}, not {cut(value)}{hint}"
 
 
 def wanted(kind: Any) -> str:

@@ -13,6 +13,8 @@ import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from cnnviz_utils.base.files import FULL
+
 
 def end_with_parent(parent: int | None) -> None:
     """From now on this process is killed when its parent ends. parent: its number when
@@ -136,6 +138,11 @@ def execute(order: dict, tell) -> str:
         return (
             "there is no kernel called python3: install ipykernel into this environment"
         )
+    except OSError as error:
+        if error.errno in FULL:
+            place = error.filename or Path(order["target"]).parent.parent
+            return f"no space is left to write {place}: free some"
+        return f"{type(error).__name__}: {error}"
     except Exception as error:  # nobody sees a traceback of this process
         return f"{type(error).__name__}: {error}"
     return ""

@@ -77,11 +77,7 @@ def run_lesson(
         )
         if children.stopped:
             raise LessonFailed(f"{lesson.name}: interrupted")
-        notebook = (
-            nbformat.read(work, as_version=4)
-            if work.is_file() and work.stat().st_size
-            else None
-        )
+        notebook = as_far_as_it_came(work)
         problem = problem or check_whole(notebook)
         if problem or notebook is None:
             if notebook is not None:
@@ -132,6 +128,14 @@ def _metrics(lesson: Lesson, parameters: dict, notebook, facts: dict) -> dict:
     }
 
 
+def as_far_as_it_came(work: Path) -> nbformat.NotebookNode | None:
+    """The notebook that a run left; None where it left none, or half of one."""
+    try:
+        return nbformat.read(work, as_version=4)
+    except (OSError, ValueError):
+        return None
+
+
 def check_whole(notebook) -> str:
     """What shows that a notebook did not run to its end, "" if nothing does. A killed
     kernel or a stopped cell leaves a notebook that looks finished: a run counts only if
@@ -171,7 +175,7 @@ def execute_in_place(
     with storing(lesson.path), work_folder(".run-", here) as folder:
         work = folder / lesson.path.name
         problem = execute(lesson.path, work, {}, timeout, progress, Children())
-        notebook = nbformat.read(work, as_version=4) if work.is_file() else None
+        notebook = as_far_as_it_came(work)
         problem = problem or check_whole(notebook)
         if problem:
             raise LessonFailed(f"{lesson.name}: {problem}")

@@ -68,7 +68,7 @@ def load_data(
             then=menagerie,
         )
     where = data_root(root)
-    if name == "folder" and not root:
+    if name == "folder" and root in (None, ""):
         raise FileNotFoundError(
             "the data set 'folder' needs a root: "
             "the folder that holds the class folders"

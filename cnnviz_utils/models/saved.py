@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.weights import read_weights
@@ -94,7 +95,7 @@ def load_model(path: str | Path) -> nn.Module:
 
 
 def _checked(path: str | Path) -> Path:
-    path = Path(path)
+    path = as_path(path, "path")
     if path.suffix not in ENDINGS:
         raise UsageError(
             f"a network's file ends in {' or '.join(ENDINGS)}, not {path.name!r}"

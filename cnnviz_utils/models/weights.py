@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError
 
 # what training scripts call the weights among other things that they save
@@ -26,7 +27,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     Raises FileNotFoundError where there is no file, UsageError, naming the file, for
     one that is empty or damaged, wants to run code, or holds no named tensors.
     """
-    path = Path(path)
+    path = as_path(path, "weights")
     if not path.is_file():
         raise FileNotFoundError(
             f"there are no weights at {path}: give a .safetensors or .pt file, "

@@ -123,5 +123,8 @@ def tile(
         axis.set_title(caption, fontsize=9, fontweight="normal", pad=3)
     return finish(
         figure,
-        "; ".join(f"{c}: {p.alt}" for c, p in zip(captions, pictures, strict=True)),
+        "; ".join(
+            f"{c}: {p.alt}" if c else p.alt
+            for c, p in zip(captions, pictures, strict=True)
+        ),
     )

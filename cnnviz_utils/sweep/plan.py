@@ -22,11 +22,12 @@ from typing import Any
 
 from cnnviz_utils.base.checked import defaults_of, kinds_of
 from cnnviz_utils.base.declared import DATA_SETS
-from cnnviz_utils.base.paths import course_root
+from cnnviz_utils.base.paths import as_path, course_root
 from cnnviz_utils.base.settings import (
     UsageError,
     check_name,
     convert,
+    cut,
     fitting,
     nearest,
     read_mapping,
@@ -112,14 +113,15 @@ def training_config(settings: dict, seed: int = 0) -> TrainConfig:
 def find_file(file: str | Path) -> Path:
     """A path, or the name of one of the course's own tables. Raises UsageError with the
     nearest name."""
-    if Path(file).is_file():
-        return Path(file)
+    path = as_path(file, "sweep")
+    if path.is_file():
+        return path
     own = {
         path.stem: path for path in sorted((course_root() / "sweeps").glob("*.yaml"))
     }
-    name = Path(file).name.removesuffix(".yaml")
+    name = path.name.removesuffix(".yaml")
     if name not in own:
-        raise UsageError(f"no sweep is called {str(file)!r}" + nearest(name, own))
+        raise UsageError(f"no sweep is called {cut(str(file))}" + nearest(name, own))
     return own[name]
 
 

@@ -23,6 +23,7 @@ from cnnviz_utils.base.hooks import (
     layer_name,
     logits_of,
 )
+from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet, Labelled
@@ -249,4 +250,4 @@ def predictions_csv(
     writer.writerows(
         zip(ids, (classes[i] for i in logits.argmax(1).tolist()), strict=True)
     )
-    write_whole(Path(path), file.getvalue())
+    write_whole(as_path(path, "path"), file.getvalue())

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from cnnviz_utils.base.device import pick_device
+from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.loaders import class_weights
 from cnnviz_utils.data.sets import ImageSet
@@ -104,7 +105,7 @@ def fit(
     if len(train) < team.size:
         raise UsageError(f"{len(train)} images are too few for {team.size} processes")
     model.to(device).to(memory_format=torch.channels_last)
-    file = Path(checkpoint) if checkpoint else None
+    file = None if checkpoint is None else as_path(checkpoint, "checkpoint")
     name = identity(model, train, valid, config, change, team) if file else ""
     short = None
     if change is None:

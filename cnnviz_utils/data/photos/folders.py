@@ -14,7 +14,7 @@ import torch
 
 from cnnviz_utils.base.declared import Side
 from cnnviz_utils.base.files import cached
-from cnnviz_utils.base.paths import cache_root
+from cnnviz_utils.base.paths import as_path, cache_root
 from cnnviz_utils.base.room import reserved
 from cnnviz_utils.base.settings import UsageError, fitting
 from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
@@ -32,16 +32,18 @@ def load_images(
     """The reader's own images: a file, a folder, or a list of files -> float (N, 3,
     size, size) in [0, 1], and names.
 
-    Raises ValueError for a file that is no image, FileNotFoundError for one that is not
-    there, or a folder without photos directly in it.
+    Raises ValueError for a file that is no image (UsageError for what is no path),
+    FileNotFoundError for one that is not there, or a folder without photos directly in
+    it.
     """
     fitting(size, Side, "size")
-    if isinstance(paths, str | Path):
-        path = Path(paths).expanduser()
+    one = isinstance(paths, str | bytes | os.PathLike)
+    if one or not isinstance(paths, Iterable):
+        path = as_path(paths, "photos")
         paths = photos_in(path, deep=False) if path.is_dir() else [path]
         if not paths:
             raise FileNotFoundError(f"{path} holds no photos (directly in it)")
-    files = [Path(p) for p in paths]
+    files = [as_path(p, "a photo") for p in paths]
     if not files:
         raise FileNotFoundError("the list of photos is empty")
     with quiet():

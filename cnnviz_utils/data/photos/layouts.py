@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError, nearest
 from cnnviz_utils.data.photos.file_lists import (
     File,
@@ -66,8 +67,9 @@ def describe(folder: str | Path) -> str:
     """Classes and counts of a folder of photos as text, or, where its layout is not
     recognised, what was seen and what is expected. Raises FileNotFoundError if it is no
     folder."""
+    root = as_path(folder, "folder")
     try:
-        return str(recognise(folder))
+        return str(recognise(root))
     except UsageError as error:
         return str(error)
 
@@ -83,7 +85,7 @@ def recognise(folder: str | Path) -> Layout:
 
     Raises FileNotFoundError if it is no folder, UsageError for any other layout.
     """
-    root = Path(folder).expanduser()
+    root = as_path(folder, "folder")
     if not root.is_dir():
         raise FileNotFoundError(f"{shown(str(root))} is not a folder")
     found = [path.relative_to(root).parts for path in photos_in(root)]

@@ -13,6 +13,7 @@ from threading import Lock
 import numpy as np
 from PIL import Image
 
+from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.data.photos.listing import shown, why_no_file
 
 MOST_PIXELS = 100_000_000  # of a decoded image: 400 MB in Pillow's RGB
@@ -116,7 +117,7 @@ def fit_square(image: Image.Image, size: int) -> Image.Image:
 def opened(path: str | Path) -> Iterator[Image.Image]:
     """An image file opened by Pillow; whatever goes wrong in the block is a ValueError
     that names the file."""
-    path = Path(path)
+    path = as_path(path, "photo")
     if reason := why_no_file(path):
         if reason == os.strerror(errno.ENOENT):
             raise FileNotFoundError(f"{shown(str(path))} is not there")
