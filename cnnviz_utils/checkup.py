@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.base.settings import UsageError, many
 from cnnviz_utils.data.photos.folders import decode
 from cnnviz_utils.data.photos.inspection import Inspection, inspect_folder
 from cnnviz_utils.data.sets import ImageSet
@@ -164,7 +164,8 @@ def read(seen: Inspection) -> tuple[ImageSet, np.ndarray]:
     counts = np.bincount(labels, minlength=len(layout.classes))
     if counts.min() < 2:
         few = layout.classes[int(counts.argmin())]
-        raise UsageError(f"class {few!r} has {counts.min()} photos, at least 2 needed")
+        has = many(int(counts.min()), "photo")
+        raise UsageError(f"class {few!r} has {has}, at least 2 needed")
     data = decode(
         layout.root,
         [file for _, file, _ in files],

@@ -107,7 +107,7 @@ def test_what_the_maps_are_worth_in_words(share, words):
 def test_refused_in_a_sentence_before_anything_runs(shelf, tmp_path):
     for number in range(1, 6):
         (shelf / "green" / f"{number}.png").unlink()
-    with pytest.raises(UsageError, match="class 'green' has 1 photos"):
+    with pytest.raises(UsageError, match="class 'green' has 1 photo,"):
         checkup(shelf)
     done = CliRunner().invoke(app, ["run", "--photos", str(shelf), "01", "--out", str(tmp_path / "out")])
     assert done.exit_code == 2 and "class 'green'" in done.output + done.stderr

@@ -1,6 +1,7 @@
 """Exercises answer in words and never stop a notebook; predictions are answered by the number."""
 
 import nbformat
+import numpy as np
 import pytest
 from bs4 import BeautifulSoup
 from nbclient import NotebookClient
@@ -124,6 +125,19 @@ def test_predictions_are_answered_by_the_number(shown):
             predictions.answer_prediction("05.a", wrong)
     with pytest.raises(ValueError, match="1 choices"):
         predictions.predict_first("?", ["one"], key="05.c")
+
+
+def test_equal_numbers_give_no_winner(shown):
+    predictions.predict_first("Which?", ["ant", "bee", "cat"], key="05.a")
+    predictions.answer_prediction("05.a", scores=[0.5, 0.7, 0.6])
+    predictions.answer_prediction("05.a", scores=np.array([0.7, 0.5, 0.7]))
+    predictions._predictions["05.a"].chosen = 2
+    predictions.answer_prediction("05.a", scores=[0.7, 0.5, 0.7])
+    assert [bundle["text/plain"] for bundle in shown[1:]] == [
+        "The number gives b) bee", "Equal here: a) ant and c) cat.", "Equal here: a) ant and c) cat. That is what you predicted."]
+    for scores in ([], [1, 2], [float("nan")] * 3):
+        with pytest.raises(ValueError, match="of 3"):
+            predictions.answer_prediction("05.a", scores=scores)
 
 
 def test_a_person_gets_buttons_that_are_locked_by_the_number(shown, monkeypatch):

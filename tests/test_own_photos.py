@@ -53,7 +53,7 @@ def test_inspection(shelf):
     assert found.masks == 1 and found.problems == 2
     assert found.sizes.tolist() == [[72, 72]] * 10
     text = str(found)
-    for words in ("11 photos in 2 classes", "ant         6", "72 x 72", ".png 10, .jpg 1", "1 photos have one", "ant/broken.jpg (what is in it is no image)",
+    for words in ("11 photos in 2 classes", "ant         6", "72 x 72", ".png 10, .jpg 1", "Masks: for 1 photo.", "ant/broken.jpg (what is in it is no image)",
                   "ant/0.png = bee/copy.png, in two classes", "ant/1.png ~ ant/again.png\n"):
         assert words in text, words
 

@@ -52,6 +52,11 @@ def check_name(what: str, word: object, known: Iterable[object]) -> None:
         raise UsageError(f"no {what} is called {cut(word)}{nearest(word, known)}")
 
 
+def many(count: int, thing: str) -> str:
+    """A number of things in words: "1 photo", "2 photos"."""
+    return f"{count} {thing}{'' if count == 1 else 's'}"
+
+
 def cut(value: object, most: int = 80) -> str:
     """A value as it is written in a program, its end left out where that is long."""
     shown = repr(value)

@@ -54,30 +54,43 @@ def predict_first(question: str, choices: Sequence[str], key: str) -> None:
     publish_display_data(data)
 
 
-def answer_prediction(key: str, index: SupportsIndex) -> None:
+def answer_prediction(
+    key: str,
+    index: SupportsIndex | None = None,
+    *,
+    scores: Sequence[float] | None = None,
+) -> None:
     """Say which choice the number gives, and whether the reader took it.
 
-    index: the choice that the number gives, from 0. Raises ValueError if there is no
-    such choice.
+    index: the choice that the number gives, from 0. scores: instead of it a number for
+    each choice, of which the highest gives it; equal ones are named together.
+
+    Raises ValueError if there is no such choice.
     """
     if key not in _predictions:
         said = "Run the cell with the question first."
         publish_display_data(_bundle(key, {}, said, f"<p>{said}</p>"))
         return
-    known, given = _predictions[key], index.__index__()
-    if not 0 <= given < len(known.choices):
-        many = len(known.choices)
-        raise ValueError(f"answer_prediction({key!r}): choice {given} of {many}")
+    known, many = _predictions[key], len(_predictions[key].choices)
+    if scores is not None and len(scores) == many:
+        listed = list(map(float, scores))
+        best = [i for i, score in enumerate(listed) if score == max(listed)]
+    else:
+        best = [] if index is None else [index.__index__()]
+    if not best or not 0 <= best[0] < many:
+        raise ValueError(f"answer_prediction({key!r}): choice {index} of {many}")
     if known.buttons is not None:
         known.buttons.disabled = True
     if known.chosen is None:
         own = ""
-    elif known.chosen == given:
+    elif known.chosen in best:
         own = "That is what you predicted."
     else:
         own = f"You predicted {known.words(known.chosen)}"
-    number = f"The number gives {known.words(given)}"
-    content = {"given": given, "predicted": known.chosen}
+    number = f"The number gives {known.words(best[0])}"
+    if len(best) > 1:
+        number = f"Equal here: {' and '.join(map(known.words, best))}."
+    content = {"given": best[0], "predicted": known.chosen}
     page = (
         f'<p class="prediction"><strong>{html.escape(number)}</strong> '
         f"{html.escape(own)}</p>"

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cnnviz_utils.base.settings import many
 from cnnviz_utils.plot.figure import SMALLEST, Picture, finish, new_figure
 
 
@@ -111,7 +112,7 @@ def show_images(
         figure,
         alt
         or f"{heading + '. ' if heading else ''}"
-        f"{len(pixels)} images in {lines} rows{listed}",
+        f"{many(len(pixels), 'image')} in {many(lines, 'row')}{listed}",
     )
 
 

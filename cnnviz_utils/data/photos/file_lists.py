@@ -4,6 +4,7 @@ and which folders' names say train, valid or test."""
 import re
 from collections.abc import Iterable
 
+from cnnviz_utils.base.settings import many
 from cnnviz_utils.data.photos.listing import shown
 
 PARTS = {
@@ -14,10 +15,6 @@ PARTS = {
 # folders that only hold the others
 HOLDERS = {"images", "imgs", "photos", "pictures", "jpegimages", "data", *PARTS}
 File = tuple[str, ...]  # the parts of a path relative to the folder asked for
-
-
-def many(count: int, thing: str) -> str:
-    return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
 def groups_at(files: Iterable[File], depth: int) -> dict[str, list[File]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cnnviz_utils.base.settings import many
 from cnnviz_utils.data.photos.layouts import Layout, recognise
 from cnnviz_utils.data.photos.listing import shown
 from cnnviz_utils.data.photos.masks import Masks, find_masks
@@ -77,7 +78,7 @@ class Inspection:
             for file, _ in files
         )
         kinds = ", ".join(f"{ending} {n}" for ending, n in endings.most_common())
-        lines += [f"Kinds: {kinds}.", f"Masks: {self.masks} photos have one."]
+        lines += [f"Kinds: {kinds}.", f"Masks: for {many(self.masks, 'photo')}."]
         if self.unclear_masks:
             lines.append(f"  {self.unclear_masks} more could belong to several photos.")
         reason = lambda pair: f"{pair[0]} ({pair[1]})"

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cnnviz_utils.base.paths import as_path
-from cnnviz_utils.base.settings import UsageError, nearest
+from cnnviz_utils.base.settings import UsageError, many, nearest
 from cnnviz_utils.data.photos.file_lists import (
     File,
     descend,
     groups_at,
     holds,
-    many,
     part_of,
 )
 from cnnviz_utils.data.photos.listing import photos_in, shown, subfolders
