@@ -74,13 +74,13 @@ class Checkup:
         text.append(f"It confuses: {'; '.join(pairs) or 'nothing'}.")
         if not self.mapped:
             return [*text, "No photo was named rightly, so no map was tried."]
-        share = self.faithful / self.mapped
+        low, high = interval(self.faithful, self.mapped)
         trust = (
             "the maps show what it uses"
-            if share >= 0.8
-            else "be careful with the maps"
-            if share > 0.5
+            if low > 0.5
             else "do not trust the maps"
+            if high < 0.5
+            else "that may be chance, so be careful with the maps"
         )
         return [
             *text,

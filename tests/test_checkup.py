@@ -95,7 +95,7 @@ def test_interval_is_wilsons():
     np.testing.assert_allclose(interval(0, 20), (0.0, 0.1611), atol=5e-5)
 
 
-@pytest.mark.parametrize("share, words", [(16, "show what it uses"), (11, "be careful"), (8, "do not trust")])
+@pytest.mark.parametrize("share, words", [(16, "show what it uses"), (12, "show what it uses"), (11, "be careful"), (6, "be careful"), (4, "do not trust")])
 def test_what_the_maps_are_worth_in_words(share, words):
     asked = {"folder": "", "found": "", "problems": 0, "photos": 20, "classes": 2, "right": 18, "judged": 20,
              "interval": (0.7, 0.97), "way": "", "confused": [], "mapped": 16, "faithful": share}
