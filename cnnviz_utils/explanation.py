@@ -102,8 +102,7 @@ def explain(
 
 def _network(model: str | Path | nn.Module) -> tuple[nn.Module, str]:
     """The network, and what to call it."""
-    is_name = isinstance(model, str | Path)
-    if is_name and Path(model).suffix in (*ENDINGS, ".pth"):
+    if isinstance(model, str | Path) and Path(model).suffix in (*ENDINGS, ".pth"):
         model = load_model(model)
     if isinstance(model, nn.Module):
         return model, _built(model).get("network", type(model).__name__)
