@@ -77,7 +77,7 @@ class Opened:
     """A notebook that is open in JupyterLab: what the browser said and asked for, and what a person does."""
 
     def __init__(self, browser, lab, name, timeout):
-        address, token = lab
+        address, token = self.lab = lab
         self.outside, self.errors, self.timeout = [], [], 1000 * timeout
         self.page = browser.new_page(viewport={"width": 1280, "height": 1400})
         own = (address, "data:", "blob:", address.replace("http", "ws", 1), "about:")
@@ -89,6 +89,14 @@ class Opened:
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell")
         self.page.wait_for_selector("#jupyterlab-splash", state="detached")
         self.idle()
+
+    def close(self):
+        """Close the page and end its kernel, which would keep its memory."""
+        self.page.close()
+        address, token = self.lab
+        kernels = f"{address}/api/kernels"
+        for kernel in json.load(urllib.request.urlopen(f"{kernels}?token={token}")):
+            urllib.request.urlopen(urllib.request.Request(f"{kernels}/{kernel['id']}?token={token}", method="DELETE"))
 
     def idle(self):
         self.page.locator("#jp-main-statusbar").get_by_text(IDLE).wait_for(timeout=self.timeout)

@@ -70,7 +70,7 @@ def test_what_is_drawn_dragged_and_clicked_arrives(lab, browser):
     assert "((1, 3, 32, 32), 0.5" in text and "((1, 3, 32, 32), 0.4" in text
     assert "(12, 12, 8)" in text and "(0, 0, 8)" in text and "(0, 0)" in text and "(0, 1)" in text
     assert not seen.errors and not seen.outside
-    seen.page.close()
+    seen.close()
 
 
 @pytest.mark.parametrize("name", TRIED)
@@ -88,4 +88,4 @@ def test_a_lesson_opens_unchanged_runs_and_its_explorers_answer(lab, browser, na
         print(f"{name}, explorer {number}: {seconds:.2f} s")
         assert changed, f"explorer {number} does not answer"
     assert not seen.errors and not seen.outside
-    seen.page.close()
+    seen.close()
