@@ -5,6 +5,7 @@ hour of one core: CNNVIZ_FEW_PHOTOS=1 pytest tests/test_few_photos.py
 """
 
 import os
+import re
 
 import pytest
 from few_photos import ROOT, animals_as_photos, run_cells, small_menagerie
@@ -37,4 +38,6 @@ def test_a_lesson_runs_and_what_it_claims_holds(lesson, classes, shelves):
         done = run_cells(LESSONS[lesson], data="folder", root=folder)
     assert not done.errors
     assert done.record
+    silly = re.findall(r"27 species|first five|\bnan ?%|[-−]0\.0+\b|\{'.*", "\n".join(done.said))
+    assert not silly
     assert not [claim for claim in done.record["claims"] if not claim["holds"]]
