@@ -1,6 +1,7 @@
 """nbval with a numeric tolerance: see tests/tolerance.py. A cell tagged "trained" shows numbers of trained networks."""
 
 import copy
+import os
 import sys
 from pathlib import Path
 
@@ -8,6 +9,10 @@ import nbval.plugin
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from tolerance import close, same_shape
+
+from cnnviz_utils.base.allocator import with_kept_memory
+
+os.environ.update(with_kept_memory(os.environ))  # the kernels compute as in a report
 
 RECORD = "application/vnd.cnnviz.record+json"
 compare_exactly = nbval.plugin.IPyNbCell.compare_outputs

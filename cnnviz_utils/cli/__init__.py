@@ -13,6 +13,7 @@ import sys
 import typer
 
 from cnnviz_utils.base import quick  # noqa: F401
+from cnnviz_utils.base.allocator import keep_memory
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli import (
     badges,
@@ -62,6 +63,7 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, signal.default_int_handler)
+    keep_memory()
     try:
         app(args=one_value_each(sys.argv[1:]))
     except UsageError as error:  # such as a folder that cannot be written

@@ -230,6 +230,7 @@ def lab() -> None:
     """Open JupyterLab on the lessons."""
     import os
 
+    from cnnviz_utils.base.allocator import with_kept_memory
     from cnnviz_utils.base.paths import CHECKOUT
 
     folder = CHECKOUT / "notebooks" if CHECKOUT else Path.cwd()
@@ -237,4 +238,4 @@ def lab() -> None:
         fail(f"there are no lessons in {folder}: `cnnviz copy DIR` puts them there", 2)
     contents = "--ServerApp.contents_manager_class=cnnviz_utils.course.contents.Lessons"
     command = [sys.executable, "-m", "jupyterlab", contents, str(folder)]
-    os.execv(sys.executable, command)
+    os.execve(sys.executable, command, with_kept_memory(os.environ))

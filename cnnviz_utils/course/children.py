@@ -11,6 +11,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from cnnviz_utils.base.allocator import with_kept_memory
 from cnnviz_utils.base.files import work_folder
 from cnnviz_utils.course import process as child
 
@@ -68,7 +69,7 @@ def execute(
             "parameters": parameters,
             "timeout": timeout,
             "parent": os.getpid(),
-            "environment": os.environ | settings,
+            "environment": with_kept_memory(os.environ) | settings,
             "sockets": f"{sockets}/kernel",
         }
         ours, theirs = context.Pipe(duplex=False)
