@@ -40,6 +40,18 @@ def load_ipython_extension(shell) -> None:
     """What a kernel that runs a lesson does first."""
     parent = os.environ.get("JPY_PARENT_PID", "")
     end_with_parent(int(parent) if parent.isdecimal() else None)
+    warnings.formatwarning = plain_warning
+
+
+with_place = warnings.formatwarning
+
+
+def plain_warning(message, category, filename, lineno, line=None) -> str:
+    """A warning for the user as its sentence alone: a page needs no path of the machine
+    that it was made on. Those for programmers as Python writes them."""
+    if category is UserWarning:
+        return f"{message}\n"
+    return with_place(message, category, filename, lineno, line)
 
 
 def headings(cells) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.base.settings import UsageError, many
 from cnnviz_utils.data.sets import ImageSet, hash_rows
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def share_problems(counts: pd.DataFrame, whole: pd.Series) -> list[str]:
         bad = off[off > np.maximum(4 * chance, 1.01 / max(n, 1))]
         if len(bad):
             worst = bad.idxmax()
-            more = f" ({len(bad) - 1} more classes are off)" if len(bad) > 1 else ""
+            more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
             problems.append(
                 f"{name} has {shares[worst]:.1%} {worst} where the whole has "
                 f"{overall[worst]:.1%}{more}"
@@ -256,13 +256,12 @@ def audit(
         ]
         near += alike
         if pairs:
-            problems.append(f"{len(pairs)} images are in both {a} and {b}")
+            problems.append(f"{many(len(pairs), 'image')} in both {a} and {b}")
         if alike:
-            problems.append(
-                f"{len(alike)} pairs of images in {a} and {b} look the same"
-            )
+            pairs_alike = many(len(alike), "pair")
+            problems.append(f"{pairs_alike} of images alike in {a} and {b}")
     problems += share_problems(counts, counts.sum(axis=1))
     lost = 0 if whole is None else max(0, whole - _images_in(sets, hashes))
     if lost:
-        problems.append(f"{lost} of {whole} images are in no set")
+        problems.append(f"{lost} of {many(whole, 'image')} in no set")
     return Audit(shares, copies, near, lost, problems)
