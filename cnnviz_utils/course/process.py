@@ -46,7 +46,13 @@ def load_ipython_extension(shell) -> None:
 with_place = warnings.formatwarning
 
 
-def plain_warning(message, category, filename, lineno, line=None) -> str:
+def plain_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
     """A warning for the user as its sentence alone: a page needs no path of the machine
     that it was made on. Those for programmers as Python writes them."""
     if category is UserWarning:
