@@ -263,5 +263,5 @@ def audit(
     problems += share_problems(counts, counts.sum(axis=1))
     lost = 0 if whole is None else max(0, whole - _images_in(sets, hashes))
     if lost:
-        problems.append(f"{lost} of {many(whole, 'image')} in no set")
+        problems.append(f"{lost} of {whole} images in no set")
     return Audit(shares, copies, near, lost, problems)
