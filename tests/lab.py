@@ -71,6 +71,7 @@ def jupyterlab(folder, work, **environment):
             process.wait(20)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
 
 
 class Opened:

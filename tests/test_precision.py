@@ -141,6 +141,17 @@ def test_peak_of_known_tensors_and_nothing_for_what_was_there_before():
     assert peak_bytes(lambda: [torch.ones(256), (torch.ones(512) + 1).sum()]) == 4 * (256 + 512 + 512)
 
 
+def test_what_takes_long_is_timed_only_once():
+    calls = {"long": 0, "short": 0}
+
+    def call(name, seconds):
+        calls[name] += 1
+        time.sleep(seconds)
+
+    shortest_seconds({"long": lambda: call("long", 0.03), "short": lambda: call("short", 0)}, 3, enough=0.02)
+    assert calls["long"] == 2 and calls["short"] >= 2  # the first is to warm up
+
+
 def test_shortest_seconds_orders_what_sleeps_longer():
     import time
     times = shortest_seconds({"long": lambda: time.sleep(0.03), "short": lambda: time.sleep(0.002)}, 3)

@@ -36,9 +36,10 @@ def moved(values: Tensor, device: str | torch.device) -> Tensor:
 
 
 def shortest_seconds(
-    functions: Mapping[str, Callable[[], object]], repeats: int = 5
+    functions: Mapping[str, Callable[[], object]], repeats: int = 5, enough: float = 2.0
 ) -> dict[str, float]:
-    """The shortest of `repeats` times of each function, in seconds.
+    """The shortest of `repeats` times of each function, in seconds. One that takes
+    longer than `enough` seconds is timed only once.
 
     The shortest, because whatever else the machine does can only add to a time. The
     functions take turns, so that a slow minute slows all of them: compare only numbers
@@ -48,6 +49,8 @@ def shortest_seconds(
     times = dict.fromkeys(functions, float("inf"))
     for round_ in range(repeats + 1):  # the first round warms up
         for name, function in functions.items():
+            if enough < times[name] < float("inf"):
+                continue
             wait()
             started = time.perf_counter()
             function()
