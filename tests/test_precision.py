@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -153,7 +154,6 @@ def test_what_takes_long_is_timed_only_once():
 
 
 def test_shortest_seconds_orders_what_sleeps_longer():
-    import time
     times = shortest_seconds({"long": lambda: time.sleep(0.03), "short": lambda: time.sleep(0.002)}, 3)
     assert list(times) == ["long", "short"] and times["long"] > times["short"]
 
