@@ -25,7 +25,7 @@ test: $(READY)  ## style and types, unit tests, the lessons' stored outputs agai
 	@$(BIN)/ruff format -q --check cnnviz_utils benchmarks
 	@$(BIN)/mypy
 	@echo "Unit tests (2 of 3)"
-	@$(BIN)/pytest tests
+	@OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist worksteal
 	@echo "The lessons, run again and compared with their stored outputs (3 of 3)"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 -p no:cacheprovider notebooks
 

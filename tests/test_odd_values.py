@@ -80,8 +80,8 @@ REFUSED = {
     **{f"targets={targets!r}": (lambda targets=targets: viz.grad_cam(NET, X, "4", targets), "class numbers|targets?") for targets in (-1, NAN, INF, 1e30, {}, [], "a")},
     **{f"call={call!r}": (lambda call=call: viz.grad_cam(NET, X, "4", 0, call=call), "call") for call in (1.5, None, -2, 7)},
     "load_images size=0": (lambda: load_images("x.png", 0), "size must be"),
-    "a name with a zero in it": (lambda: open_image("a\0b.png"), "no name can hold"),
-    "a name of 5,000 letters": (lambda: open_image("a" * 5000 + ".png"), "File name too long"),
+    "a name with a zero in it": (lambda: open_image("a\0b.png"), "must be the path of a file"),
+    "a name of 5,000 letters": (lambda: open_image("a" * 5000 + ".png"), "too long a name"),
     "a scripted network": (lambda: viz.grad_cam(torch.jit.script(small()), X, "4"), "scripted or traced"),
     "a traced network": (lambda: viz.grad_cam(torch.jit.trace(small(), X), X, "4"), "scripted or traced"),
 }

@@ -3,6 +3,7 @@
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 from cnnviz_utils.plot import widgets
 
@@ -24,11 +25,13 @@ slider.value = 5
 
 
 @pytest.fixture(scope="module")
-def seen():
+def seen(tmp_path_factory):
     """What one kernel shows: "still" to a headless run, "live" to a person, and inside the widget before and after the
     slider moves. One kernel for all, because starting one takes seconds."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in (CODE, CODE, MOVE)])
-    client, result = NotebookClient(notebook, kernel_name="python3", timeout=120), {}
+    # files for sockets: a free port can be taken by another test's kernel before this one opens it
+    sockets = Config(KernelManager={"transport": "ipc", "ip": str(tmp_path_factory.mktemp("k") / "k")})
+    client, result = NotebookClient(notebook, kernel_name="python3", timeout=120, config=sockets), {}
 
     def inside():
         """The alt texts of the pictures inside the widget's output area."""
