@@ -8,7 +8,9 @@ import sys
 import time
 import urllib.request
 from contextlib import contextmanager
+from pathlib import Path
 
+import matplotlib
 from playwright.sync_api import TimeoutError
 
 # no news from elsewhere, and all cells in the page at once, so that each can be looked at
@@ -162,5 +164,15 @@ def actions(page, box):
             yield lambda menu=menu, at=at: menu.select_option(index=at)
     for tick in box.locator("input[type=checkbox]").all():
         yield key(tick, "Space")
+    for button in box.locator("button.widget-upload, .widget-upload button").all():
+        yield lambda button=button: choose_photo(page, button)
+
+
+def choose_photo(page, button):
+    """Open the chooser of files by keyboard and take a photo that comes with matplotlib."""
+    with page.expect_file_chooser() as chooser:
+        button.focus()
+        page.keyboard.press("Enter")
+    chooser.value.set_files(Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg")
 
 
