@@ -136,7 +136,7 @@ def test_equal_numbers_give_no_winner(shown):
     assert [bundle["text/plain"] for bundle in shown[1:]] == [
         "The number gives b) bee", "Equal here: a) ant and c) cat.", "Equal here: a) ant and c) cat. That is what you predicted."]
     for scores in ([], [1, 2], [float("nan")] * 3):
-        with pytest.raises(ValueError, match="of 3"):
+        with pytest.raises(ValueError, match="(of|for) 3"):
             predictions.answer_prediction("05.a", scores=scores)
 
 

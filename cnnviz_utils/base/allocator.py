@@ -1,9 +1,9 @@
 """Memory that is given back and asked for again.
 
 Each step of a training allocates and frees hundreds of megabytes. glibc returns large
-blocks to the system at once and gets them back page by page, filled with zeros; on a
-processor that takes 10 to 30 % of a step. Here it is told to keep what was freed, and
-to ask for pages of 2 MB. Results do not change. Other C libraries ignore it all.
+blocks to the system at once and gets them back page by page, filled with zeros, which
+takes a good part of a step (docs/results.md). Here it is told to keep what was freed,
+and to ask for pages of 2 MB. Results do not change. Other C libraries ignore it all.
 """
 
 import ctypes

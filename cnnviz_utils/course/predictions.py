@@ -72,11 +72,13 @@ def answer_prediction(
         publish_display_data(_bundle(key, {}, said, f"<p>{said}</p>"))
         return
     known, many = _predictions[key], len(_predictions[key].choices)
-    if scores is not None and len(scores) == many:
-        listed = list(map(float, scores))
-        best = [i for i, score in enumerate(listed) if score == max(listed)]
-    else:
+    if scores is None:
         best = [] if index is None else [index.__index__()]
+    elif len(scores) == many:
+        best = [i for i, score in enumerate(scores) if score == max(scores)]
+    else:
+        said = f"{len(scores)} scores for {many} choices"
+        raise ValueError(f"answer_prediction({key!r}): {said}")
     if not best or not 0 <= best[0] < many:
         raise ValueError(f"answer_prediction({key!r}): choice {index} of {many}")
     if known.buttons is not None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.base.settings import UsageError, many
 from cnnviz_utils.course.exercises import RIGHT, UNANSWERED, WRONG
 from cnnviz_utils.course.lessons import Lesson, parse_parameters
 from cnnviz_utils.course.predictions import PREDICTION
@@ -149,8 +149,7 @@ def notes(handed_in: Notebook, changed: list[dict], execution: Execution) -> lis
     if lost:
         found.append(f"{len(lost)} cells of the hand-out are missing.")
     if execution.errors:
-        many = len(execution.errors)
-        found.append(f"{many} cell{'s' if many > 1 else ''} raised an error.")
+        found.append(f"{many(len(execution.errors), 'cell')} raised an error.")
     names = {n for one in execution.verdicts.values() for n in one["replaced"]}
     if names:
         said = ", ".join(sorted(names))
