@@ -15,6 +15,7 @@ from cnnviz_utils.training.evaluation import (
     confusion,
     embeddings,
     predict,
+    predict_tta,
     predictions_csv,
     top_k,
 )
@@ -96,6 +97,28 @@ def test_no_image_twice_at_the_seams_of_batches():
     whole, _ = predict(model, data, batch_size=50, device="cpu")
     cut, _ = predict(model, data, batch_size=7, device="cpu")
     torch.testing.assert_close(whole, cut)
+
+
+@pytest.mark.parametrize(("size", "expected"), [(16, 256), (64, 73), (96, 32), (224, 8)])
+def test_a_processor_is_shown_large_images_a_few_at_a_time_and_gives_the_same(size, expected):
+    data, seen = coloured_squares(40 if size > 16 else 300, size=size), []
+
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(3, 2, 3, stride=8)
+
+        def forward(self, images):
+            seen.append(len(images))
+            return self.layer(images).mean((2, 3))
+
+    model = Counting()
+    found = embeddings(model, data, "layer", device="cpu")
+    assert seen == [min(expected, len(data) - start) for start in range(0, len(data), expected)]
+    torch.testing.assert_close(found, embeddings(model, data, "layer", batch_size=len(data), device="cpu"))
+    before = len(seen)
+    predict_tta(model, data, [lambda images: images.flip(-1)], device="cpu")
+    assert max(seen[before:]) == min(expected, len(data)) and sum(seen[before:]) == 2 * len(data)
 
 
 def test_what_predict_moves_to_another_device_can_still_be_trained(squares):

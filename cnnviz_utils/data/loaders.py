@@ -2,6 +2,7 @@
 a batch at a time."""
 
 import inspect
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -108,6 +109,20 @@ def _call(name: str, function, *args, then=lambda result: result, **settings):
                 f"{name}: valid and test together must be below 1, not {kept:g}"
             )
     return then(function(*args, **settings))
+
+
+# what a processor answers at a time: with more, the maps of a layer no longer fit into
+# its cache, and the memory for them is asked for anew
+PIXELS = 300_000
+
+
+def at_once(data: Labelled, device: torch.device) -> int:
+    """How many images to show a network at a time: 256, on a CPU fewer if they are
+    large (73 of 64 px, 32 of 96 px), but at least 8."""
+    if device.type != "cpu" or not len(data):
+        return 256
+    sample, _ = data.on(device, [0])
+    return min(256, max(8, PIXELS // math.prod(sample.shape[2:])))
 
 
 def batches(

@@ -25,7 +25,7 @@ from cnnviz_utils.base.hooks import (
 )
 from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
-from cnnviz_utils.data.loaders import batches
+from cnnviz_utils.data.loaders import at_once, batches
 from cnnviz_utils.data.sets import ImageSet, Labelled
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def predict_tta(
     data: ImageSet,
     views: Sequence[Callable[[Tensor], Tensor]],
     share: float = 0.6,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str | torch.device = "auto",
 ) -> tuple[Tensor, Tensor]:
     """Test-time augmentation: classify every image as it is and in several views, and
@@ -75,6 +75,7 @@ def predict_tta(
         same whenever they are called; see `augment.fixed_views`.
     share: the weight of all views together, in [0, 1]; the image as it is has the rest.
         0.6 is the choice of fastai's first version.
+    batch_size: None is what suits the device (`at_once`).
 
     Returns the logarithm of the averaged probabilities (N, classes), which serves as
     logits, and labels (N,). Raises ValueError without views, or for a share out of
@@ -86,6 +87,7 @@ def predict_tta(
             f"not {len(views)} views and {share}"
         )
     device, found = pick_device(device), []
+    batch_size = at_once(data, device) if batch_size is None else batch_size
     model.to(device)
     with evaluating(model):
         for images, _ in batches(data, batch_size, device=device):
@@ -214,12 +216,17 @@ def embeddings(
     model: nn.Module,
     data: ImageSet,
     layer: str | nn.Module,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str | torch.device = "auto",
 ) -> Tensor:
     """The response at a layer, (N, D), on the CPU; maps (C, h, w) are averaged over
-    positions, so that D = C."""
+    positions, so that D = C.
+
+    batch_size: None is what suits the device (`at_once`). `viz.fast_copy` of a network
+        gives the same sooner (but folded convolutions give what their BatchNorm gave).
+    """
     device = pick_device(device)
+    batch_size = at_once(data, device) if batch_size is None else batch_size
     model.to(device)
     found = []
     with evaluating(model), capture(model, [layer]) as maps:
