@@ -2,6 +2,7 @@
 
 import nbformat
 import pytest
+import zmq
 from nbclient import NotebookClient
 from traitlets.config import Config
 
@@ -39,6 +40,16 @@ def seen(tmp_path_factory):
         return [output["metadata"]["image/png"]["alt"] for output in area["outputs"]]
 
     with client.setup_kernel():
+        channel = client.kc.shell_channel
+        send = channel.send
+
+        def send_and_look(message):
+            """nbclient sends for a widget while it waits for an answer on the same socket, and can miss that answer
+            until its timeout; asking for the socket's events shows it what has come."""
+            send(message)
+            channel.socket.get(zmq.EVENTS)
+
+        channel.send = send_and_look
         client.kc.allow_stdin = False  # what headless runs say of themselves; JupyterLab says True
         client.execute_cell(notebook.cells[0], 0)
         assert not client.widget_state

@@ -204,7 +204,7 @@ def test_what_a_lesson_says_of_itself_is_checked(wrong):
 
 def test_badges_follow_the_one_setting(tmp_path, monkeypatch):
     readme, lesson = tmp_path / "README.md", tmp_path / LESSONS[0].path.name
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     shutil.copy(root / "README.md", readme)
     shutil.copy(LESSONS[0].path, lesson)
     as_is = [file.read_bytes() for file in (readme, lesson)]

@@ -1,6 +1,6 @@
 """Processes that are killed while they write: nothing lost, nothing read half-written, nothing left lying about.
 
-The normal suite kills 4; CNNVIZ_KILLS=1 pytest tests/test_kills.py kills 36 (caches 17, training 8, sweeps 6, lessons 5) in some minutes.
+The normal suite kills 4; CNNVIZ_KILLS=1 pytest tests/end_to_end/test_kills.py kills 36 (caches 17, training 8, sweeps 6, lessons 5) in some minutes.
 """
 
 import json

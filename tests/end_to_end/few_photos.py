@@ -1,6 +1,6 @@
 """Lessons run in this process on folders of few photos, at settings as small as they go.
 
-`python tests/few_photos.py FOLDER 2 3 -- 01 02` prints what fails, for every number of
+`python tests/end_to_end/few_photos.py FOLDER 2 3 -- 01 02` prints what fails, for every number of
 classes and lesson, and leaves FOLDER/said_01_2.txt: what that lesson says.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 # one value for a name, in whichever lesson it occurs
 TINY = {
     "size": 32,

@@ -71,7 +71,7 @@ def two(tmp_path_factory):
     """The folder in which two processes have left what came of each case."""
     folder = tmp_path_factory.mktemp("two")
     words = ["--standalone", "--nproc-per-node", "2", __file__, str(folder)]
-    env = os.environ | {"OMP_NUM_THREADS": "1", "CNNVIZ_CACHE": str(folder / "own"), "PYTHONPATH": str(Path(__file__).parent)}
+    env = os.environ | {"OMP_NUM_THREADS": "1", "CNNVIZ_CACHE": str(folder / "own"), "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run([sys.executable, "-m", "torch.distributed.run", *words], env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     return folder
