@@ -19,14 +19,16 @@ report: $(READY)  ## run every lesson on the built-in data, leave reports/index.
 	@$(BIN)/cnnviz run
 
 # Lessons compute on one core, as in a report: the same bits, not only the same facts.
-test: $(READY)  ## style and types, unit tests, the lessons' stored outputs against a fresh run
-	@echo "Style and types (1 of 3)"
+test: $(READY)  ## style and types, unit tests, commands and pages, the lessons' stored outputs against a fresh run
+	@echo "Style and types (1 of 4)"
 	@$(BIN)/ruff check -q cnnviz_utils benchmarks
 	@$(BIN)/ruff format -q --check cnnviz_utils benchmarks
 	@$(BIN)/mypy
-	@echo "Unit tests (2 of 3)"
-	@OMP_NUM_THREADS=1 $(BIN)/pytest tests -n 2 --dist worksteal
-	@echo "The lessons, run again and compared with their stored outputs (3 of 3)"
+	@echo "Unit tests (2 of 4)"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore=tests/end_to_end -n 2 --dist worksteal
+	@echo "Commands, kernels, pages in a browser, full disks: end to end (3 of 4)"
+	@OMP_NUM_THREADS=1 $(BIN)/pytest tests/end_to_end -n 2 --dist worksteal
+	@echo "The lessons, run again and compared with their stored outputs (4 of 4)"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest --nbval --nbval-current-env --nbval-cell-timeout=1800 -p no:cacheprovider notebooks
 
 lab: $(READY)  ## JupyterLab on the lessons

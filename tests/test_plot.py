@@ -119,7 +119,6 @@ def test_all_words_are_at_least_8_points_where_the_figure_fills_the_column(monke
                       captions=names[:3], heading="photos")
     assert len(drawn) == 11
     for figure in drawn:
-        figure.draw_without_rendering()
         shown = 830 / max(figure.get_size_inches()[0], 9) / 96  # of a page's pixels, 96 are an inch of 72 points
         small = [(t.get_text(), t.get_fontsize()) for t in figure.findobj(Text)
                  if t.get_text().strip() and t.get_visible() and t.get_fontsize() * shown < 8]

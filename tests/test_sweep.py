@@ -122,18 +122,6 @@ def test_the_same_questions_are_asked_of_efficientnet():
         assert (r.settings["image_size"] == 224) == ("stem" in r.settings["freeze"]) and set(r.settings["freeze"]) <= set(parts)
 
 
-def test_the_table_for_a_gpu_can_be_run(tmp_path):
-    """On a few drawn images, one epoch a row: the rows with most in them."""
-    name, rows = "caltech101_gpu", ["weights, Base", "last blocks", "three rates"]
-    small = {"data": "menagerie", "size": 32, "train": 1, "valid": 1, "test": 1,
-             "batch_size": 27, "epochs_share": 0.01, "amp": "off"}
-    outcome = run_sweep(name, tmp_path, small, [0], rows, "cpu")
-    assert not outcome.failed and len(outcome.made) == 3
-    found = json.loads((tmp_path / "summary.json").read_text())["rows"]
-    learning = [run["numbers_learning"] / run["numbers"] for row in found for run in row["runs"]]
-    assert learning[0] == learning[2] == 1 > learning[1] > 0.5
-
-
 def test_published_accuracies_are_counts_of_images():
     for *_, val, test in PUBLISHED.values():
         for share, images in ((val, 2892), (test, 2893)):
