@@ -66,7 +66,8 @@ def explain(
         raise UsageError(f"top is how many classes to show, at least 1, not {top!r}")
     network, name = _network(model)
     if isinstance(photos, Tensor):
-        images, titles = photos, [f"image {i}" for i in range(len(photos))]
+        images = photos
+        titles = [f"image {i}" for i in range(len(photos))] if len(photos) > 1 else [""]
     else:
         images, titles = load_images(photos, size or _side(network))
     parameter = next(network.parameters(), None)

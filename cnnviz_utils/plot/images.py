@@ -102,7 +102,9 @@ def show_images(
         axis.set_ylabel(name, fontsize=9)
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.02, hspace=0.02)
     if heading:
-        figure.suptitle(heading, fontsize=11, fontweight="bold")
+        # over a row that is not full it stands above the images, not in the middle
+        at = {"x": 0.01, "ha": "left"} if len(pixels) < columns else {}
+        figure.suptitle(heading, fontsize=11, fontweight="bold", **at)
     listed = (
         f": {', '.join(dict.fromkeys(t.replace(chr(10), ' ') for t in titles[:12]))}"
         if titles
