@@ -49,7 +49,7 @@ def show_explanations(
         _bars(axes[i, 2], answers[i], 0.5 if several else 1)
     figure.suptitle(heading, fontsize=11, fontweight="bold")
     said = "; ".join(
-        f"{title}: {', '.join(f'{name} {share:.0%}' for name, share in best)}"
+        f"{title}: {', '.join(f'{name} {percent(share)}' for name, share in best)}"
         for title, best in zip(titles, answers, strict=True)
     )
     return finish(figure, f"{heading}. Photos, their maps and their classes. {said}")
@@ -69,7 +69,7 @@ def show_answers(
     picture.imshow(to_rgb(image.clamp(0, 1).reshape(1, *image.shape[-3:]))[0])
     picture.set_title(title, fontsize=9, fontweight="normal", pad=3)
     _bars(bars, answers, 1)
-    said = ", ".join(f"{name} {share:.0%}" for name, share in answers)
+    said = ", ".join(f"{name} {percent(share)}" for name, share in answers)
     return finish(figure, f"{title or 'An image'}, seen as: {said}")
 
 
@@ -85,11 +85,16 @@ def _bars(axis, best: Sequence[tuple[str, float]], aspect: float) -> None:
     for place, (name, share) in zip(places, best, strict=True):
         words = {"y": place - 0.16, "va": "center", "fontsize": 9}
         axis.text(x=0, s=_short(name, 28 if aspect == 1 else 44), **words)
-        axis.text(x=1, s=f"{share:.0%}", ha="right", **words)
+        axis.text(x=1, s=percent(share), ha="right", **words)
     axis.set(xlim=(0, 1), ylim=(max(len(best), 3) - 0.5, -0.5), xticks=[], yticks=[])
     axis.spines[:].set_visible(False)
     axis.grid(False)
     axis.set_title("the classes", fontsize=9, fontweight="normal", pad=3)
+
+
+def percent(share: float) -> str:
+    """A share of 1 in whole percent; what is there but rounds to nothing is "<1%"."""
+    return "<1%" if 0 < share < 0.005 else f"{share:.0%}"
 
 
 def _short(text: str, most: int) -> str:
