@@ -54,8 +54,9 @@ def explain(
     top: how many classes are shown. size: the side in pixels that photos are brought
         to; by default what the network was built for, or 224.
 
-    Raises: UsageError: no such network, method or class. ValueError: a file that is no
-        image, or a layer that gives no maps. FileNotFoundError: no such file.
+    Raises: UsageError: no such network, method or class, or an answer of NaN.
+        ValueError: a file that is no image, or a layer that gives no maps.
+        FileNotFoundError: no such file.
 
     Selvaraju et al. 2017 (Grad-CAM, the usual method).
     """
@@ -83,6 +84,11 @@ def explain(
             logits, chosen = answer(network, images, target)
             maps = METHODS[method](network, images, named, chosen, layout=layout)
     full = cams.upsample_maps(cams.normalise_maps(maps), images.shape[-2:])
+    if logits.isnan().any():
+        raise UsageError(
+            f"{name} answers NaN, which is no answer to be shown: look at its weights "
+            "and at the images"
+        )
     names = class_names(network) or [f"class {i}" for i in range(logits.shape[1])]
     best = logits.float().softmax(1).topk(min(top, logits.shape[1]))
     answers = [

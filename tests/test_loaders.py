@@ -7,12 +7,13 @@ import pytest
 import torch
 from conftest import coloured_squares
 
-from cnnviz_utils.base.declared import DATA_SETS
+from cnnviz_utils.base.declared import DATA_SETS, SOURCES
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.loaders import batches, class_weights, load_data
 from cnnviz_utils.data.photos import collections
 from cnnviz_utils.data.sets import Rows, hash_rows
+from cnnviz_utils.training import recipes
 
 GENERATOR = lambda seed=0: torch.Generator().manual_seed(seed)
 
@@ -128,7 +129,8 @@ def test_a_mask_picks_where_it_is_true(squares):
     mask = squares.labels == 1
     for chosen in (mask, mask.numpy(), mask.tolist()):
         assert torch.equal(squares.subset(chosen)[:][0], squares[:][0][mask])
-    for wrong in (mask[:5], [0.5, 1.0]):
+    assert torch.equal(squares.subset([-1, 0]).labels, squares.labels[[95, 0]])  # from the end
+    for wrong in (mask[:5], [0.5, 1.0], [96], [-97]):
         with pytest.raises(UsageError):
             squares.subset(wrong)
 
@@ -145,6 +147,10 @@ def test_a_fingerprint_is_of_the_content(squares):
     assert known.fingerprint == squares.fingerprint and known.subset([3, 1]).fingerprint == squares.subset([3, 1]).fingerprint
     others = [squares.subset([3, 1]), squares.subset([1, 3]), replace(squares, images=255 - squares.images), replace(known, images=255 - squares.images)]
     assert len({other.fingerprint for other in others}) == 3
+
+
+def test_sources_of_weights_are_those_that_have_a_recipe():
+    assert set(SOURCES) == set(recipes.SOURCES) <= set(DATA_SETS)
 
 
 def test_names_of_data_sets_are_those_that_have_a_reader():

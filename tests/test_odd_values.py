@@ -22,10 +22,13 @@ from cnnviz_utils.sweep.plan import read_sweep
 from cnnviz_utils.training.adversary import adversarial_examples
 from cnnviz_utils.training.evaluation import (
     calibration,
+    classification_table,
+    confident_mistakes,
     confusion,
     embeddings,
     predict_tta,
     predictions_csv,
+    top_k,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -44,7 +47,27 @@ def small():
         ).eval()
 
 
+def broken():
+    net = small()
+    net[-1].bias.data[:] = NAN
+    return net
+
+
 NET = small()
+WRONG_ANSWERS = {
+    "NaN": ((LOGITS * NAN, LABELS), "NaN"), "no images": ((LOGITS[:0], LABELS[:0]), "no images"),
+    "two labels missing": ((LOGITS, LABELS[:4]), "4 labels"), "one label for all": ((LOGITS, LABELS[:1]), "1 labels"),
+    "fractions": ((LOGITS, LABELS + 0.7), "class numbers"), "labels beyond": ((LOGITS, LABELS + 1), "labels must be from 0 to 2"),
+    "negative labels": ((LOGITS, LABELS - 1), "labels must be from 0 to 2"), "one row": ((LOGITS[0], LABELS), "need logits of shape"),
+}  # fmt: skip
+COUNTS = {
+    "top_k": top_k, "calibration": calibration, "confident_mistakes": lambda logits, labels: confident_mistakes(logits, labels, 3),
+    "confusion": lambda logits, labels: confusion(logits, labels, "abc"), "confusion, one class named": lambda logits, labels: confusion(logits, labels, "a"),
+    "classification_table": lambda logits, labels: classification_table(logits, labels, "abc"),
+    "classification_table, one class named": lambda logits, labels: classification_table(logits, labels, "a"),
+}  # fmt: skip
+COUNTED = {("top_k", "NaN"), ("top_k", "no images")}  # NaN: `test_evaluation.py`
+COUNTED |= {(name, what) for name in COUNTS if "one class" in name for what in WRONG_ANSWERS}  # below
 RECIPES = [("steps", -3), ("steps", 2.5), ("steps", "9"), ("lr", 0), ("lr", -1), ("lr", NAN), ("shift", -1), ("shift", INF), ("scale", 1.5),
            ("scale", -2), ("rotate", NAN), ("blur", -1), ("blur", 1e9), ("tv", NAN), ("tv", -1), ("l2", INF), ("parametrisation", "wave"), ("colours", 2)]
 REFUSED = {
@@ -61,9 +84,15 @@ REFUSED = {
     "grid_share cells of two": (lambda: scores.grid_share(HEAT, torch.tensor([1, 0])), "for each of the 3 collages"),
     **{f"upsample_maps size={size!r}": (lambda size=size: viz.upsample_maps(HEAT, size), "size must be") for size in (0, -1, 2.5, (3,), "3", (0, 5), None)},
     **{f"calibration bins={bins}": (lambda bins=bins: calibration(LOGITS, LABELS, bins), "bins must be") for bins in (0, -1, 2.5)},
-    "calibration NaN": (lambda: calibration(LOGITS * NAN, LABELS), "NaN"),
-    "confusion, one class named": (lambda: confusion(LOGITS, LABELS, ["a"]), r"need logits of shape \(6, 1\)"),
-    "confusion, labels missing": (lambda: confusion(LOGITS, LABELS[:4], ["a", "b", "c"]), "4 labels"),
+    **{f"{name} of {what}": (lambda count=count, case=case: count(*case), sentence) for name, count in COUNTS.items()
+       for what, (case, sentence) in WRONG_ANSWERS.items() if (name, what) not in COUNTED},
+    **{name: (lambda count=count: count(LOGITS, LABELS), r"need logits of shape \(6, 1\)") for name, count in COUNTS.items() if "one class" in name},
+    "confident_mistakes n=-1": (lambda: confident_mistakes(LOGITS, LABELS, -1), "n must be"),
+    "predictions_csv of NaN": (lambda: predictions_csv("x.csv", "123456", LOGITS * NAN, "abc"), "NaN"),
+    "predictions_csv, ids missing": (lambda: predictions_csv("x.csv", "12", LOGITS, "abc"), "6 answers need as many ids, not 2"),
+    "predictions_csv, one class named": (lambda: predictions_csv("x.csv", "123456", LOGITS, "a"), r"need logits of shape \(6, 1\)"),
+    "explain, a network of NaN": (lambda: cv.explain(X, broken()), "answers NaN"),
+    **{f"subset {at}": (lambda at=at: DATA.subset(at), "no position") for at in ([12], [0, -13], [2**40])},
     "a view that gives one image": (lambda: predict_tta(NET, DATA, [lambda x: x[:1]], device="cpu"), "as many images"),
     "embeddings of an idle layer": (lambda: embeddings(Idle(), DATA, "idle", device="cpu"), "'idle' does not run"),
     **{f"adversary {name}={value}": (lambda name=name, value=value: adversarial_examples(NET, X, Y, **{name: value}), f"{name} must be")

@@ -92,6 +92,8 @@ def test_the_command_data(shelf, tmp_path_factory):
     ({"data": "folder", "root": "/nowhere"}, "/nowhere is not a folder"),
     ({"data": "caltech101", "root": "/nowhere"}, "caltech101 is not at /nowhere/caltech101"),
     ({"data": "caltech256_realms", "root": "/nowhere"}, "caltech256_realms is not at"),
+    ({"data": "menagerie", "source": "tinyimagenet30", "root": "/nowhere"}, "tinyimagenet30 is not at"),
+    ({"data": "menagerie", "near": "tinyimagenet30", "root": "/nowhere"}, "tinyimagenet30 is not at"),
 ])
 def test_photos_are_looked_at_before_a_run(settings, sentence):
     with pytest.raises(UsageError, match=sentence):

@@ -26,6 +26,7 @@ from cnnviz_utils.sweep.plan import read_sweep
 from cnnviz_utils.sweep.report import order_of, provenances
 from cnnviz_utils.sweep.run import run_sweep
 from cnnviz_utils.training.optimiser import parameter_groups
+from cnnviz_utils.training.store import TRAINING_CODE
 
 TABLE = {
     "title": "Squares & <circles>", "about": "First.\n\n\nSecond.", "data": {"name": "folder", "size": 16},
@@ -324,6 +325,19 @@ def test_a_changed_setting_or_picture_is_a_new_run_and_a_name_or_note_is_not(tab
     first = row.row_key(borrowing, in_memory)
     save_file({"x": torch.ones(1)}, tmp_path / "w.safetensors")
     assert row.row_key(borrowing, in_memory) != first
+
+
+def test_other_code_or_another_torch_is_a_new_run(table, in_memory, monkeypatch):
+    fast, source, keys = read_sweep(table()).rows[0], row.inspect.getsource, set()
+    parts = (*TRAINING_CODE, row.train_row, row.freezing, row.recipes)
+    for change in (None, "torch", *parts):
+        with monkeypatch.context() as other:
+            if change == "torch":
+                other.setattr(torch, "__version__", "0.1")
+            elif change:
+                other.setattr(row.inspect, "getsource", lambda part, change=change: "other code" if part is change else source(part))
+            keys.add(row.row_key(fast, in_memory))
+    assert len(keys) == 2 + len(parts) > 10
 
 
 def fake(settings, splits, seed, device, progress):

@@ -1,6 +1,8 @@
 """The loop against steps taken by hand; schedules against closed forms; the same seed, the same bits."""
 
+import inspect
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +25,7 @@ from cnnviz_utils.training.lr_finder import find_lr
 from cnnviz_utils.training.optimiser import lr_factor, make_optimiser
 from cnnviz_utils.training.step import Stepper
 from cnnviz_utils.training.store import fit_or_load, run_key
+from cnnviz_utils.training.team import Team
 
 QUICK = TrainConfig(lr=0.02, epochs=3, batch_size=16, schedule="constant", seed=1)
 
@@ -272,6 +275,49 @@ def test_training_code_is_part_of_the_key(squares, monkeypatch):
     base = run_key(net(), squares, squares, QUICK)
     monkeypatch.setattr(store.inspect, "getsource", lambda module: "other code")
     assert run_key(net(), squares, squares, QUICK) != base
+
+
+def test_all_that_runs_in_a_training_is_in_the_key(squares):
+    """Seen by watching: functions that are neither stamped nor of those that only carry numbers about."""
+    few, ran = squares.subset(range(24)), {}
+
+    def watch(frame, event, _):
+        if event == "call" and "cnnviz_utils" in frame.f_code.co_filename:
+            ran[frame.f_code.co_qualname] = frame.f_code
+
+    configs = [replace(QUICK, epochs=1, augment=Augment(flip=0.5, shift=0.1), balanced_sampling=True, batch_size=10, drop_last=True, lrs=(("0", 0.1),)),
+               replace(QUICK, epochs=1, class_weights="balanced", label_smoothing=0.1, clip=1.0)]
+    frozen = build_model("small_resnet", 3, widths=(4, 8, 8))
+    fit(net(), few, few, replace(QUICK, epochs=1), "cpu")  # imports what it needs, unwatched
+    before = sys.getprofile()
+    sys.setprofile(watch)
+    try:
+        for config, change in ((configs[0], None), (configs[1], Change(noise=0.1, eps=1.0))):
+            fit(net(), few, few, config, "cpu", change=change)
+        fit(freeze(frozen, "stem"), few, few, replace(configs[0], lrs=()), "cpu")
+    finally:
+        sys.setprofile(before)
+    stamped = "".join([*store.training_code(), inspect.getsource(store.freezing)])  # the latter where something is frozen
+    others = {code.co_filename.rpartition("cnnviz_utils/")[2] for code in ran.values()
+              if "<" not in code.co_qualname.rpartition(".")[2] and inspect.getsource(code).strip() not in stamped}
+    carry = {"training/config.py", "training/team.py", "training/evaluation.py", "models/build.py", "models/architectures.py", "models/networks.py",
+             "models/efficientnet.py"}  # settings and networks are stamped themselves; a team of one does nothing
+    assert {file for file in others if not file.startswith("base/")} <= carry and "Augment.__call__" in ran and "freeze" in ran
+
+
+def test_torchs_version_frozen_code_and_the_number_of_processes_are_part_of_the_key(squares, monkeypatch):
+    frozen = freeze(build_model("small_resnet", 3, widths=(4, 8, 8)), "stem")
+    keys = lambda: [run_key(model, squares, squares, QUICK) for model in (net(), frozen)]
+    base = keys()
+    with monkeypatch.context() as other:
+        other.setattr(torch, "__version__", "0.1")
+        assert not set(base) & set(keys())
+    with monkeypatch.context() as other:
+        other.setattr(store, "current_team", lambda: Team(0, 2))  # the same batch_size, twice as many images a step
+        assert not set(base) & set(keys())
+    source = inspect.getsource
+    monkeypatch.setattr(store.inspect, "getsource", lambda part: "other code" if part is store.freezing else source(part))
+    assert keys()[0] == base[0] and keys()[1] != base[1]
 
 
 # ---------------------------------------------------------------- refused before anything is trained

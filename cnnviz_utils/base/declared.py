@@ -20,10 +20,15 @@ DATA_SETS = (
     "tinyimagenet",
     "folder",
 )
+# of these, those that weights are borrowed from (`training.recipes`)
+SOURCES = ("menagerie_source", "tinyimagenet30")
 DRAWN_SIZES = (32, 224)
 
 # data
 DataSet: Any = Annotated[Literal[DATA_SETS], Field(description="which data set")]
+Source: Any = Annotated[
+    Literal[SOURCES], Field(description="where borrowed weights were learned")
+]
 Size = Annotated[
     int, Field(ge=8, le=1024, description="height and width of images in pixels")
 ]
@@ -69,6 +74,10 @@ Precision = Literal["off", "float16", "bfloat16"]
 # Parameters of lessons, by name. A list holds several of them.
 PARAMETERS: dict[str, Any] = {
     "data": DataSet,
+    "broken": Broken,
+    "source": Source,
+    "near": Source,
+    "far": Literal["coat", "background"],
     "size": Size,
     "side": Side,
     "photo_size": Size,

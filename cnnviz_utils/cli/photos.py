@@ -23,9 +23,10 @@ def check_photos(settings: Iterable[dict[str, object]]) -> list[str]:
     from cnnviz_utils.data.photos.layouts import recognise
 
     asked = {
-        (str(one["data"]), str(one.get("root") or ""))
+        (str(one[name]), str(one.get("root") or ""))
         for one in settings
-        if "data" in one
+        for name in ("data", "source", "near")  # what is learned, and what lends
+        if name in one
     }
     found = []
     for name, root in sorted(asked):

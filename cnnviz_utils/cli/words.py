@@ -51,11 +51,16 @@ def repeat_options(words: list[str]) -> list[str]:
 
 
 def join_pairs(words: list[str]) -> list[str]:
-    """`-p NAME VALUE` as `-p NAME=VALUE`: typer has no repeatable option with two
-    values. Exits with code 2 where the value is missing."""
+    """`-p NAME VALUE`, also written `-pNAME VALUE` or `--parameter=NAME VALUE`, as
+    `-p NAME=VALUE`: typer has no repeatable option with two values. Exits with code 2
+    where the value is missing."""
     waiting, result = list(words), []
     while waiting:
         word = waiting.pop(0)
+        for option in ("-p", "--parameter="):
+            if word.startswith(option) and (name := word.removeprefix(option)):
+                word = "-p"
+                waiting.insert(0, name)
         result.append(word)
         if word not in ("-p", "--parameter"):
             continue

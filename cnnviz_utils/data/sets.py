@@ -189,7 +189,8 @@ class ImageSet:
 
 
 def _positions(index: Sequence[int] | Tensor | np.ndarray, count: int) -> np.ndarray:
-    """Positions, int64 (n,), from positions or from a mask of all."""
+    """Positions, int64 (n,), from positions (negative ones count from the end) or from
+    a mask of all."""
     index = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
     if index.dtype == bool:
         if index.shape != (count,):
@@ -199,6 +200,9 @@ def _positions(index: Sequence[int] | Tensor | np.ndarray, count: int) -> np.nda
         return np.flatnonzero(index)
     if index.size and not np.issubdtype(index.dtype, np.integer):
         raise UsageError(f"positions must be whole numbers, not {index.dtype}")
+    if index.size and not -count <= index.min() <= index.max() < count:
+        far = index.max() if index.max() >= count else index.min()
+        raise UsageError(f"there is no position {far} among {count} images")
     return index.astype(np.int64)
 
 

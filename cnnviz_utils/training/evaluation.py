@@ -27,6 +27,7 @@ from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError, check_name, fitting
 from cnnviz_utils.data.loaders import at_once, batches
 from cnnviz_utils.data.sets import ImageSet, Labelled
+from cnnviz_utils.training.answered import check_answers, check_shapes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,9 +107,10 @@ def top_k(logits: Tensor, labels: Tensor, k: int = 1) -> float:
 
     NaN where that says nothing: with k classes or fewer every answer would be right,
     without images there is no share, and a logit that is NaN is no answer. Raises
-    UsageError for a k below 1.
+    UsageError for a k below 1, or labels that do not belong to these logits.
     """
     fitting(k, Count, "k")
+    check_shapes(logits, labels)
     if k >= logits.shape[1] or not len(logits) or logits.isnan().any():
         return math.nan
     return float(
@@ -122,8 +124,10 @@ def classification_table(
     """Precision, recall, F1 and support: one row for each class, then the rows "macro
     average" and "weighted average".
 
-    A class that is never predicted has precision 0.
+    A class that is never predicted has precision 0. Raises UsageError without images,
+    for logits that are NaN, or labels or names that do not belong to them.
     """
+    check_answers(logits, labels, classes)
     import pandas as pd
     from sklearn.metrics import precision_recall_fscore_support
 
@@ -147,17 +151,11 @@ def confusion(
     """True classes in rows, answers in columns: counts, or with normalise="true"
     percent of each row, with "pred" percent of each column.
 
-    Raises UsageError for another `normalise`, or logits that are NaN.
+    Raises UsageError for another `normalise`, and as `classification_table` does.
     """
     if normalise is not None:
         check_name("way to normalise", normalise, ("true", "pred"))
-    if logits.isnan().any():
-        raise UsageError("some logits are NaN, which is no answer to be counted")
-    if logits.shape != (len(labels), len(classes)):
-        raise UsageError(
-            f"{len(labels)} labels and {len(classes)} classes need logits of shape "
-            f"({len(labels)}, {len(classes)}), not {tuple(logits.shape)}"
-        )
+    check_answers(logits, labels, classes)
     import pandas as pd
     from sklearn.metrics import confusion_matrix
 
@@ -180,12 +178,12 @@ def calibration(
     Returns a table with one row for each bin of equal width that holds images
     (confidence, accuracy, images), and the expected calibration error: the mean
     distance between confidence and accuracy, weighted by images (Guo et al. 2017).
+    Raises UsageError as `classification_table` does.
     """
     import pandas as pd
 
     fitting(bins, Count, "bins")
-    if logits.isnan().any():
-        raise UsageError("some logits are NaN, which is no confidence")
+    check_answers(logits, labels)
     confidence, answers = logits.softmax(1).max(1)
     frame = pd.DataFrame(
         {
@@ -205,7 +203,9 @@ def calibration(
 
 def confident_mistakes(logits: Tensor, labels: Tensor, n: int) -> Tensor:
     """Positions of at most n wrongly classified images, the most confident mistake
-    first."""
+    first. Raises UsageError as `classification_table` does."""
+    check_answers(logits, labels)
+    fitting(n, Count, "n")
     confidence, answers = logits.softmax(1).max(1)
     wrong = (answers != labels).nonzero().flatten()
     return wrong[confidence[wrong].argsort(descending=True, stable=True)][:n]
@@ -250,7 +250,11 @@ def predictions_csv(
     path: str | Path, ids: Sequence[str], logits: Tensor, classes: Sequence[str]
 ) -> None:
     """Write a CSV file with one line for each image, `Id,Category`, in the order given:
-    all of it or nothing. Raises StorageError where it cannot be written."""
+    all of it or nothing. Raises StorageError where it cannot be written, UsageError for
+    logits that are NaN, or another number of ids or classes."""
+    check_answers(logits, classes=classes)
+    if len(ids) != len(logits):
+        raise UsageError(f"{len(logits)} answers need as many ids, not {len(ids)}")
     file = io.StringIO(newline="")
     writer = csv.writer(file)
     writer.writerow(["Id", "Category"])

@@ -19,6 +19,7 @@ from cnnviz_utils.base.paths import cache_root
 from cnnviz_utils.data import augment
 from cnnviz_utils.data.loaders import batches, class_weights, drawn
 from cnnviz_utils.data.sets import ImageSet, Rows
+from cnnviz_utils.models import freezing
 from cnnviz_utils.training import (
     adversary,
     beginning,
@@ -28,6 +29,7 @@ from cnnviz_utils.training import (
     losses,
     optimiser,
     step,
+    team,
 )
 from cnnviz_utils.training.adversary import Change
 from cnnviz_utils.training.config import TrainConfig
@@ -60,7 +62,7 @@ def run_key(
 ) -> str:
     """16 hex digits that change with the images, the network, what it computes and its
     first weights, what learns, which statistics are frozen, the settings, the training
-    code, and the version of torch."""
+    code, how many processes train together, and the version of torch."""
     stamp = hashlib.sha256()
     for text in (
         train.fingerprint,
@@ -83,6 +85,10 @@ def run_key(
     ]:
         # the same parameters learn, but these statistics stay
         stamp.update(str(held).encode())
+        stamp.update(inspect.getsource(freezing).encode())
+    if (size := current_team().size) > 1:
+        # batches are those of each process: together they make another network
+        stamp.update(f"{size} {inspect.getsource(team)}".encode())
     return stamp.hexdigest()[:16]
 
 

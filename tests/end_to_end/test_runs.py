@@ -17,6 +17,7 @@ from cnnviz_utils import cli
 from cnnviz_utils.base import paths
 from cnnviz_utils.base.declared import declared
 from cnnviz_utils.base.settings import UsageError, convert
+from cnnviz_utils.cli import words as words_
 from cnnviz_utils.course import lessons
 from cnnviz_utils.course.lessons import parse_parameters
 from cnnviz_utils.course.records import RECORD, Claim, plain, record
@@ -266,6 +267,20 @@ def test_two_words_after_p_as_the_readme_has_it(course, monkeypatch, capsys):
     assert json.loads((course.folder / "out" / "01_first.metrics.json").read_text())["parameters"]["n"] == 4
 
 
+@pytest.mark.parametrize("words", [["-p", "seed", "3"], ["-p", "seed=3"], ["-pseed", "3"], ["-pseed=3"], ["--parameter", "seed", "3"],
+                                   ["--parameter=seed", "3"], ["--parameter=seed=3"]])
+def test_a_parameter_however_it_is_written(words):
+    assert words_.one_value_each(["run", *words, "02", "-j", "1"])[1:] in (
+        [option, "seed=3", "02", "-j", "1"] for option in ("-p", "--parameter"))
+
+
+@pytest.mark.parametrize("words", [["-p"], ["-p", "seed"], ["-pseed"], ["--parameter=seed"]])
+def test_a_parameter_without_a_value_is_one_sentence(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        words_.one_value_each(["run", *words])
+    assert end.value.code == 2 and "needs a parameter's name and a value" in capsys.readouterr().err
+
+
 def test_lessons_and_data_are_listed(course, tmp_path):
     code, output = course("lessons")
     assert code == 0 and "n: int = 3  how many" in output
@@ -308,7 +323,8 @@ def test_a_profile_that_is_none_is_one_sentence(course, content, message):
     assert code == 2 and message in output and "Traceback" not in output
 
 
-@pytest.mark.parametrize("name", ["epochs", "pool_epochs", "seed", "size", "few", "rows_share", "device", "data", "amp"])
+@pytest.mark.parametrize("name", ["epochs", "pool_epochs", "seed", "size", "few", "rows_share", "device", "data", "amp", "broken", "source",
+                                  "near", "far"])
 def test_a_lessons_parameters_are_those_that_training_has(name):
     """-1, NaN and a word are none of theirs, whatever the notebook says of its type."""
     for value in (-1, float("nan"), "nonsense"):
@@ -318,8 +334,8 @@ def test_a_lessons_parameters_are_those_that_training_has(name):
 
 def test_every_number_of_the_courses_lessons_is_declared():
     for lesson in lessons.all_lessons().values():
-        for p in lesson.parameters.values():
-            assert declared(p.name) or p.kind == "str", f"{lesson.name}: {p.name}"
+        for p in lesson.parameters.values():  # paths are looked for
+            assert declared(p.name) or p.name in ("root", "own_image"), f"{lesson.name}: {p.name}"
             assert lessons.value_for(p, p.value, lesson.name) == p.value
 
 
