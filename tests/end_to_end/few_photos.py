@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # one value for a name, in whichever lesson it occurs
 TINY = {
     "size": 32,
+    "small_size": 32,
     "photo_size": 64,
     "epochs": 1,
     "long_epochs": 1,
