@@ -80,6 +80,17 @@ def test_a_saved_network_comes_back_whole(tmp_path, name, options, ending):
     assert back.classes == CLASSES and back.built == model.built and not back.training
 
 
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_one_flipped_bit_of_a_saved_network_is_found(tmp_path, model, ending):
+    file = cv.save_model(model, tmp_path / f"net.{ending}")
+    content = file.read_bytes()
+    number = model.state_dict()["head.weight"].numpy().tobytes()  # the bit lies among these numbers, all of which could be right
+    at = content.index(number) + len(number) // 2
+    file.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(UsageError, match="damaged"):
+        cv.load_model(file)
+
+
 def test_files_that_are_no_network_get_a_sentence(tmp_path, model):
     bare = tmp_path / "bare.safetensors"
     save_file({"w": torch.zeros(2)}, bare)

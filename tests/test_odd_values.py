@@ -16,6 +16,7 @@ from cnnviz_utils.data.photos.folders import load_images
 from cnnviz_utils.data.photos.inspection import inspect_folder
 from cnnviz_utils.data.photos.layouts import describe, recognise
 from cnnviz_utils.data.photos.reading import open_image
+from cnnviz_utils.data.splits import normalisation, stratified_split
 from cnnviz_utils.models.build import build_model
 from cnnviz_utils.models.costs import count_costs, images_per_second
 from cnnviz_utils.sweep.plan import read_sweep
@@ -30,6 +31,7 @@ from cnnviz_utils.training.evaluation import (
     predictions_csv,
     top_k,
 )
+from cnnviz_utils.training.lr_finder import find_lr
 
 NAN, INF = float("nan"), float("inf")
 DATA = coloured_squares(12)
@@ -92,6 +94,12 @@ REFUSED = {
     "predictions_csv, ids missing": (lambda: predictions_csv("x.csv", "12", LOGITS, "abc"), "6 answers need as many ids, not 2"),
     "predictions_csv, one class named": (lambda: predictions_csv("x.csv", "123456", LOGITS, "a"), r"need logits of shape \(6, 1\)"),
     "explain, a network of NaN": (lambda: cv.explain(X, broken()), "answers NaN"),
+    **{f"stratified_split of {what}": (lambda labels=labels: stratified_split(labels, (0.5, 0.5)), "labels must be") for what, labels in
+       {"NaN": [0, 0, NAN], "fractions": torch.tensor([0.5, 1]), "a table": [[0, 1], [1, 0]]}.items()},
+    "stratified_split seed=-1": (lambda: stratified_split([0, 1], (0.5, 0.5), -1), "seed must be"),
+    **{f"stratified_split shares={shares}": (lambda shares=shares: stratified_split([0, 1], shares), "shares must be") for shares in ("ab", [NAN, 1], [0, 1], [2, -1])},
+    "normalisation of nothing": (lambda: normalisation(DATA.subset([])), "no images"),
+    **{f"find_lr steps={steps}": (lambda steps=steps: find_lr(NET, DATA, cv.TrainConfig(), steps=steps, device="cpu"), "steps") for steps in (1, 2.5, -1, NAN)},
     **{f"subset {at}": (lambda at=at: DATA.subset(at), "no position") for at in ([12], [0, -13], [2**40])},
     "a view that gives one image": (lambda: predict_tta(NET, DATA, [lambda x: x[:1]], device="cpu"), "as many images"),
     "embeddings of an idle layer": (lambda: embeddings(Idle(), DATA, "idle", device="cpu"), "'idle' does not run"),

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from cnnviz_utils.base.settings import UsageError, many
+from cnnviz_utils.base.declared import Seed
+from cnnviz_utils.base.settings import UsageError, fitting, many
 from cnnviz_utils.data.sets import ImageSet, hash_rows
 
 if TYPE_CHECKING:
@@ -29,15 +30,20 @@ def stratified_split(
 
     What is left over after rounding down goes to the parts with the largest remainders,
     class after class in turn, so that the parts' sizes are right too. Raises UsageError
-    unless the shares are positive and add up to 1.
+    unless the shares are positive and add up to 1, and labels are numbers or names.
     """
-    shares = np.asarray(shares, dtype=float)
+    fitting(seed, Seed, "seed")
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or (labels.size and labels.dtype.kind not in "biuUS"):
+        kind = f"{labels.dtype} {labels.shape}"
+        raise UsageError(f"labels must be a class number or name an image, not {kind}")
+    shares = np.asarray(fitting(list(shares), list[float], "shares"))
     # said so that NaN is refused
     if not ((shares > 0).all() and abs(shares.sum() - 1) <= 1e-6):
         raise UsageError(
             f"shares must be positive and add up to 1, not {shares.tolist()}"
         )
-    labels, rng = np.asarray(labels), np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     parts: list[list[np.ndarray]] = [[] for _ in shares]
     owed = np.zeros(len(shares))
     for c in np.unique(labels):
@@ -119,7 +125,9 @@ def normalisation(
     train: ImageSet, batch: int = 512
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each colour over all pixels of a set, in [0, 1].
-    Give it the training set only."""
+    Give it the training set only. Raises UsageError for a set without images."""
+    if not len(train):
+        raise UsageError("the set has no images: there is no mean of their pixels")
     total, squares, pixels = (
         torch.zeros(3, dtype=torch.float64),
         torch.zeros(3, dtype=torch.float64),

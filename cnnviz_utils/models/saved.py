@@ -1,13 +1,15 @@
 """A network in one file: its weights, and what is needed to build it again."""
 
+import hashlib
 import io
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import nn
+from torch import Tensor, nn
 
 from cnnviz_utils.base.files import write_whole
 from cnnviz_utils.base.paths import as_path
@@ -40,11 +42,12 @@ def save_model(model: nn.Module, path: str | Path, *, size: int | None = None) -
     about = dict(built)
     about["size"] = size or about["size"]
     about["classes"] = list(getattr(model, "classes", None) or ())
+    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+    about["sum"] = _sum(weights)
     try:
         text = json.dumps(about)
     except TypeError as error:
         raise UsageError(f"{about['network']} can't be saved: {error}") from None
-    weights = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
     if path.suffix == ".pt":
         stream = io.BytesIO()
         # under a name that `read_weights` knows
@@ -80,6 +83,9 @@ def load_model(path: str | Path) -> nn.Module:
         )
     try:
         about = json.loads(text)
+        # what was saved before there were sums has none
+        if about.get("sum", asked := _sum(weights)) != asked:
+            raise ValueError("the weights are not those that were saved")
         model = build_model(
             about["network"],
             about["num_classes"],
@@ -92,6 +98,15 @@ def load_model(path: str | Path) -> nn.Module:
     except (KeyError, TypeError, AttributeError, RuntimeError, ValueError) as error:
         raise UsageError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     return model.eval()
+
+
+def _sum(weights: Mapping[str, Tensor]) -> str:
+    """A checksum of all weights with their names."""
+    stamp = hashlib.sha256()
+    for name, value in sorted(weights.items()):
+        stamp.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        stamp.update(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return stamp.hexdigest()
 
 
 def _checked(path: str | Path) -> Path:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from cnnviz_utils.base.files import archive_whole
 from cnnviz_utils.base.paths import as_path
 from cnnviz_utils.base.settings import UsageError
 
@@ -35,6 +36,8 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         )
     if path.stat().st_size == 0:
         raise UsageError(f"the weights file {path} is empty: fetch or save it again")
+    if not archive_whole(path):
+        raise UsageError(f"the weights file {path} is damaged: fetch or save it again")
     try:
         found = (
             load_file(path)

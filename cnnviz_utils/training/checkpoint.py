@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from cnnviz_utils.base.files import write_whole
+from cnnviz_utils.base.files import archive_whole, write_whole
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.config import TrainConfig
@@ -70,6 +70,8 @@ def take_up(file: Path, name: str, step: Stepper) -> dict | None:
     if not file.exists():
         return None
     try:
+        if not archive_whole(file):
+            raise ValueError("not what was written")
         content = torch.load(file, map_location="cpu", weights_only=True)
         known = content["identity"]
     except Exception:  # readers raise all kinds of errors; the remedy is the same

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.base.settings import UsageError
+from cnnviz_utils.base.settings import UsageError, fitting
 from cnnviz_utils.data.loaders import batches
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.config import TrainConfig
@@ -49,6 +50,7 @@ def find_lr(
     Raises UsageError for fewer than two steps or rates that do not grow,
     FloatingPointError where already the first loss is not finite.
     """
+    fitting(steps, Count, "steps")
     if steps < 2:
         raise UsageError(f"a learning-rate finder needs at least 2 steps, not {steps}")
     if not 0 < low < high < math.inf:

@@ -163,9 +163,12 @@ def test_a_checkpoint_of_another_training_or_none_is_refused_by_name(squares, tm
     for model, config in ((net(), replace(CONFIG, epochs=1, lr=0.1)), (net(True), replace(CONFIG, epochs=1))):
         with pytest.raises(UsageError, match="a.pt was left by another training"):
             fit(model, squares, squares, config, "cpu", checkpoint=tmp_path / "a.pt")
-    (tmp_path / "a.pt").write_bytes(b"PK")
-    with pytest.raises(UsageError, match="a.pt is no checkpoint that can be read"):
-        fit(net(), squares, squares, replace(CONFIG, epochs=1), "cpu", checkpoint=tmp_path / "a.pt")
+    whole = (tmp_path / "a.pt").read_bytes()
+    at = len(whole) // 2
+    for damaged in (b"PK", whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :]):
+        (tmp_path / "a.pt").write_bytes(damaged)
+        with pytest.raises(UsageError, match="a.pt is no checkpoint that can be read"):
+            fit(net(), squares, squares, replace(CONFIG, epochs=1), "cpu", checkpoint=tmp_path / "a.pt")
 
 
 # the share of each process
