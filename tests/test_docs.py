@@ -66,3 +66,11 @@ def test_sources_have_one_name_each():
     files = [*(ROOT / "cnnviz_utils").rglob("*.py"), *(ROOT / "sweeps").glob("*"), *(ROOT / "profiles").glob("*"),
              *(ROOT / "benchmarks").rglob("*.py"), ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     assert not [str(f) for f in files if re.search(r"\bS[0-4]\b", f.read_text())]
+
+
+def test_every_test_that_the_table_of_faults_names_is_there():
+    text = (ROOT / "docs" / "faults.md").read_text()
+    there = {name for file in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"^def test_(\w+)", file.read_text(), re.MULTILINE)}
+    rows = [row.split("|") for row in text.splitlines() if row.startswith("| ") and "`" in row.rstrip("| ").rpartition("|")[2]]
+    named = [name for row in rows for name in re.findall(r"`([a-z]\w+)`", row[-2])]
+    assert len(rows) > 60 and len(named) > 100 and not set(named) - there
