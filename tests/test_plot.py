@@ -125,6 +125,13 @@ def test_all_words_are_at_least_8_points_where_the_figure_fills_the_column(monke
         assert not small
 
 
+def test_numbers_may_be_tensors_arrays_or_lists():
+    places, heights = [0, 1, 2], [0.5, 0.25, 0.75]
+    drawn = [plot.plot_curves({"a": (make(places), make(heights))}, xlabel="x", ylabel="y")
+             for make in (list, np.array, torch.tensor)]
+    assert drawn[0].png == drawn[1].png == drawn[2].png
+
+
 def test_a_mark_has_a_colour_that_no_line_has(monkeypatch):
     drawn = figures_of(monkeypatch)
     curves = {name: ([1, 2, 3], [i, 2, 3]) for i, name in enumerate(("one", "two", "three"))}

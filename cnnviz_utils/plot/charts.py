@@ -105,7 +105,7 @@ def plot_curves(
         axis.set_xticks(list(xticks), [f"{x:g}" for x in xticks])
         axis.xaxis.set_minor_locator(NullLocator())
     # epochs, blocks: no half ones
-    elif not logx and all(np.equal(np.mod(x, 1), 0).all() for x, _ in curves.values()):
+    elif not logx and all((np.asarray(x) % 1 == 0).all() for x, _ in curves.values()):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     if percent:
         axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
