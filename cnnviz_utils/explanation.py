@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, nn
 
 from cnnviz_utils.base.networks import TORCHVISION
+from cnnviz_utils.base.ranges import check_floats, check_range
 from cnnviz_utils.base.settings import UsageError, check_name
 from cnnviz_utils.data.photos.folders import load_images
 from cnnviz_utils.models.build import BY_HAND, build_model
@@ -67,6 +68,10 @@ def explain(
         raise UsageError(f"top is how many classes to show, at least 1, not {top!r}")
     network, name = _network(model)
     if isinstance(photos, Tensor):
+        check_floats(photos)
+        check_range(photos)
+        if not len(photos):
+            raise UsageError("there are no images to be explained")
         images = photos
         titles = [f"image {i}" for i in range(len(photos))] if len(photos) > 1 else [""]
     else:

@@ -62,6 +62,22 @@ WRONG_ANSWERS = {
     "fractions": ((LOGITS, LABELS + 0.7), "class numbers"), "labels beyond": ((LOGITS, LABELS + 1), "labels must be from 0 to 2"),
     "negative labels": ((LOGITS, LABELS - 1), "labels must be from 0 to 2"), "one row": ((LOGITS[0], LABELS), "need logits of shape"),
 }  # fmt: skip
+# images of another scale give other numbers: bytes wherever a network sees them, and what is no picture where one is meant
+WRONG_IMAGES = {
+    "bytes": ((X * 255).byte(), "images must be floats.*, not uint8"), "0 to 255": (X * 255, r"must lie in \[0, 1\]"),
+    "normalised images": (X * 4 - 2, r"must lie in \[0, 1\]"), "NaN": (X * NAN, "from nan to nan"),
+}  # fmt: skip
+OF_THE_NETWORK = {  # which may be one that takes what has been normalised
+    "grad_cam": lambda images: viz.grad_cam(NET, images, "4"), "input_gradient": lambda images: viz.input_gradient(NET, images),
+    "deconvnet": lambda images: viz.deconvnet(NET, images, "4"), "feature_maps": lambda images: viz.feature_maps(NET, images, "4"),
+    "strongest_patches": lambda images: viz.strongest_patches(NET, images, "4", channels=[0], top=1), "fast_copy": lambda images: viz.fast_copy(NET, images),
+    "deletion": lambda images: scores.deletion(NET, images, HEAT, Y), "insertion": lambda images: scores.insertion(NET, images, HEAT, Y),
+    "part_drops": lambda images: scores.part_drops(NET, images, images[:, None], Y), "class_score": lambda images: viz.class_score(NET, 1)(images),
+}  # fmt: skip
+TAKE_IMAGES = OF_THE_NETWORK | {
+    "explain": lambda images: cv.explain(images, NET), "overlay": lambda images: cv.overlay(images, HEAT),
+    "class_images from": lambda images: viz.class_images(NET, 0, 16, [0, 1, 2], start=images),
+}  # fmt: skip
 COUNTS = {
     "top_k": top_k, "calibration": calibration, "confident_mistakes": lambda logits, labels: confident_mistakes(logits, labels, 3),
     "confusion": lambda logits, labels: confusion(logits, labels, "abc"), "confusion, one class named": lambda logits, labels: confusion(logits, labels, "a"),
@@ -100,6 +116,11 @@ REFUSED = {
     **{f"stratified_split shares={shares}": (lambda shares=shares: stratified_split([0, 1], shares), "shares must be") for shares in ("ab", [NAN, 1], [0, 1], [2, -1])},
     "normalisation of nothing": (lambda: normalisation(DATA.subset([])), "no images"),
     **{f"find_lr steps={steps}": (lambda steps=steps: find_lr(NET, DATA, cv.TrainConfig(), steps=steps, device="cpu"), "steps") for steps in (1, 2.5, -1, NAN)},
+    **{f"{name} of {what}": (lambda ask=ask, images=images: ask(images), sentence) for name, ask in TAKE_IMAGES.items()
+       for what, (images, sentence) in WRONG_IMAGES.items() if what == "bytes" or name not in OF_THE_NETWORK},
+    "overlay of a map that is not normalised": (lambda: cv.overlay(X, 255 * HEAT), r"heat maps .* must lie in \[0, 1\]"),
+    "overlay of a small map": (lambda: cv.overlay(X, HEAT[:, :8, :8]), "upsample_maps enlarges"),
+    "explain no images": (lambda: cv.explain(X[:0], NET), "no images"),
     **{f"subset {at}": (lambda at=at: DATA.subset(at), "no position") for at in ([12], [0, -13], [2**40])},
     "a view that gives one image": (lambda: predict_tta(NET, DATA, [lambda x: x[:1]], device="cpu"), "as many images"),
     "embeddings of an idle layer": (lambda: embeddings(Idle(), DATA, "idle", device="cpu"), "'idle' does not run"),

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from cnnviz_utils.base.ranges import check_floats
 from cnnviz_utils.base.settings import UsageError, nearest
 
 
@@ -125,7 +126,8 @@ def logits_of(output: object) -> Tensor:
 
 def in_its_type(model: nn.Module, images: Tensor) -> Tensor:
     """Images in the floating type that the network computes in, that of its first
-    weights: a network made `.half()` takes no float32."""
+    weights: a network made `.half()` takes no float32. Raises UsageError for bytes."""
+    check_floats(images)
     weights = next((p for p in model.parameters() if p.is_floating_point()), None)
     return images if weights is None else images.to(weights.dtype)
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnviz_utils.base.settings import many
+from cnnviz_utils.base.ranges import check_floats, check_range
+from cnnviz_utils.base.settings import UsageError, many
 from cnnviz_utils.plot.figure import SMALLEST, Picture, finish, new_figure
 
 
@@ -31,11 +32,7 @@ def to_rgb(images: Tensor | np.ndarray) -> np.ndarray:
             f"images must be (N, 3, H, W) or (N, 1, H, W), not {tuple(array.shape)}"
         )
     if array.dtype != np.uint8:
-        low, high = float(array.min()), float(array.max())
-        if not (low >= -1e-4 and high <= 1 + 1e-4):
-            raise ValueError(
-                f"images must lie in [0, 1], these reach from {low:.3g} to {high:.3g}"
-            )
+        check_range(array)
         array = (array.clip(0, 1) * 255).round().astype(np.uint8)
     return (
         np.repeat(array, 3, axis=1).transpose(0, 2, 3, 1)
@@ -141,7 +138,19 @@ def overlay(
     images: Tensor, maps: Tensor, alpha: float = 0.5, cmap: str = "inferno"
 ) -> Tensor:
     """Heat maps (N, H, W) in [0, 1], half transparent over images (N, 3, H, W) in [0,
-    1] -> (N, 3, H, W)."""
+    1] -> (N, 3, H, W).
+
+    Raises UsageError for values outside [0, 1] (NaN in a map is drawn grey), or maps of
+    another size than the images.
+    """
+    check_floats(images)
+    check_range(images)
+    check_range(maps.nan_to_num(0), "heat maps (viz.normalise_maps brings them there)")
+    if maps.shape[-2:] != images.shape[-2:]:
+        raise UsageError(
+            f"maps of {tuple(maps.shape[-2:])} do not cover images of "
+            f"{tuple(images.shape[-2:])} px: viz.upsample_maps enlarges them"
+        )
     return (1 - alpha) * images.cpu() + alpha * colour_map(maps, cmap)
 
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.hooks import evaluating, in_its_type, logits_of
 from cnnviz_utils.base.pictures import blur
+from cnnviz_utils.base.ranges import check_floats
 from cnnviz_utils.base.settings import fitting
 from cnnviz_utils.scores.maps import check_maps
 from cnnviz_utils.scores.sanity import spearman
@@ -46,6 +47,7 @@ def insertion(
     image are replaced by the original ones, those with the highest values in the map
     first. High is good. The blur is a Gaussian of 11 pixels with sigma 5; everything
     else is as in `deletion` (Petsiuk et al. 2018)."""
+    check_floats(images)
     return _area(
         model, blur(images, 5.0, 5, "replicate"), images, heatmaps, targets, steps
     )

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from cnnviz_utils.base.declared import Seed
 from cnnviz_utils.base.hooks import capture, evaluating, in_its_type
 from cnnviz_utils.base.pictures import blur, total_variation
+from cnnviz_utils.base.ranges import check_floats, check_range
 from cnnviz_utils.base.settings import UsageError, fitting
 from cnnviz_utils.viz.layers import Layer, Targets, answer, find_layer, picked
 from cnnviz_utils.viz.layouts import read_maps
@@ -180,6 +181,8 @@ def ascend(
             [START[recipe.parametrisation](size, generator) for generator in generators]
         )
     elif start.shape == (len(seeds), 3, size, size):
+        check_floats(start)
+        check_range(start, "start: images")
         numbers = to_numbers(start.detach(), recipe)
     else:
         raise ValueError(
