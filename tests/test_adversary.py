@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.data.sets import ImageSet
 from cnnviz_utils.training.adversary import Change, adversarial_examples
 from cnnviz_utils.training.config import TrainConfig
@@ -81,6 +82,16 @@ def test_an_adversary_is_the_loop_written_out(data):
         optimiser.step()
     for name, value in theirs.state_dict().items():
         torch.testing.assert_close(ours.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(("factor", "labels", "sentence"), [
+    (255, [0, 1], "must lie in"), (1, [0, -1], "from 0 to 1"), (1, [0, 2], "from 0 to 1"),
+    (1, [0.0, 1.7], "class numbers"), (1, [0], "2 images need"),
+])
+def test_what_is_no_image_or_no_label_is_refused(factor, labels, sentence):
+    images = factor * torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(UsageError, match=sentence):
+        adversarial_examples(network(), images, torch.tensor(labels))
 
 
 def test_dropout_draws_by_the_seed_too(data):

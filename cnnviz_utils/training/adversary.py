@@ -20,7 +20,9 @@ from torch.nn import functional as F
 from cnnviz_utils.base.checked import Checked
 from cnnviz_utils.base.declared import Count
 from cnnviz_utils.base.hooks import evaluating, in_its_type, logits_of
+from cnnviz_utils.base.ranges import check_floats, check_range
 from cnnviz_utils.base.settings import fitting
+from cnnviz_utils.training.answered import check_labels
 from cnnviz_utils.training.losses import check_outputs
 
 Distance = Annotated[float, Field(ge=0)]
@@ -90,9 +92,14 @@ def adversarial_examples(
     images in place of the originals makes a network robust.
 
     Madry et al. 2018, Towards deep learning models resistant to adversarial attacks.
+
+    Raises UsageError for images out of range, or labels that are no classes of the
+    network.
     """
     fitting(eps, Distance, "eps")
     fitting(steps, Count, "steps")
+    check_floats(images)
+    check_range(images)
     direction = -1 if targeted else 1
     images = images.detach()
     change = torch.zeros_like(images)
@@ -101,7 +108,8 @@ def adversarial_examples(
         for _ in range(steps):
             pixels = (images + change).requires_grad_()
             logits = logits_of(model(in_its_type(model, pixels))).float()
-            check_outputs(logits, len(images), int(labels.max()) + 1)
+            check_outputs(logits, len(images), 1)
+            check_labels(labels, len(images), logits.shape[1])
             loss = direction * F.cross_entropy(logits, labels, reduction="sum")
             gradient = torch.autograd.grad(loss, pixels)[0]
             change = change + 2.5 * eps / steps * gradient / _length(gradient).clamp(
