@@ -82,6 +82,18 @@ def test_lines_are_narrow(path):
     assert not [line for c in code for line in c.source.splitlines() if len(line) > 88]
 
 
+def test_every_claim_is_shown_where_it_is_made(path):
+    """As the last value of its cell, or by `display`; made and passed over it would stand in the summary only."""
+    _, code = read(path)
+    for cell in code:
+        if "cv.claim(" in cell.source:
+            body = ast.parse(cell.source).body
+            passed_over = [node for node in ast.walk(ast.Module(body[:-1], [])) if isinstance(node, ast.Expr)]
+            if not isinstance(body[-1], ast.Expr):
+                passed_over += [node for node in ast.walk(body[-1]) if isinstance(node, ast.Expr)]
+            assert not [ast.unparse(n) for n in passed_over if ast.unparse(n).startswith("cv.claim(")]
+
+
 def test_few_imports(path):
     _, code = read(path)
     imports = [[line for line in c.source.splitlines() if line.startswith(("import ", "from "))] for c in code]
