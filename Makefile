@@ -22,7 +22,7 @@ report: $(READY)  ## run every lesson on the built-in data, leave reports/index.
 test: $(READY)  ## style and types, unit tests, commands and pages, the lessons' stored outputs against a fresh run
 	@echo "Style and types (1 of 4)"
 	@$(BIN)/ruff check -q cnnviz_utils benchmarks
-	@$(BIN)/ruff format -q --check cnnviz_utils benchmarks
+	@$(BIN)/ruff format -q --check cnnviz_utils benchmarks notebooks/*.ipynb
 	@$(BIN)/mypy
 	@echo "Unit tests (2 of 4)"
 	@OMP_NUM_THREADS=1 $(BIN)/pytest tests --ignore=tests/end_to_end -n 2 --dist worksteal
