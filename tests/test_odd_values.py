@@ -10,6 +10,7 @@ import cnnviz_utils as cv
 from cnnviz_utils import scores, viz
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.checkup import checkup
+from cnnviz_utils.course.records import claim, say
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.photos.catalogue import status, verify
 from cnnviz_utils.data.photos.folders import load_images
@@ -222,3 +223,12 @@ def test_what_is_no_path_is_refused(what, tmp_path, monkeypatch):
             TAKE_A_PATH[what](path)
         assert "\n" not in str(found.value) and len(str(found.value)) < 700, path
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("written", "read"), [
+    ("by -0.00 and -0.05", "by 0.00 and -0.05"), ("+0 points, −0%", "0 points, 0%"), ("-0.004", "-0.004"),
+    ("1e-0 seed-0 10-0", "1e-0 seed-0 10-0"),
+])
+def test_a_zero_has_no_sign_in_a_sentence(written, read):
+    assert say(written).data == read
+    assert claim("A claim of a test", written, True).evidence == read

@@ -14,6 +14,8 @@ from IPython.display import Markdown, publish_display_data
 RECORD = "application/vnd.cnnviz.record+json"
 # a number that is none, as it is printed: "nan", "nan%"
 NAN = re.compile(r"(?<![a-z])nan(?![a-z])", re.IGNORECASE)
+# a zero with a sign, which a small number leaves when it is rounded: "-0.00", "+0%"
+SIGNED_ZERO = re.compile(r"(?<![\w.])[-−+](0(?:\.0+)?)(?![\d.]*\d)")
 
 
 def carried(notebook, kind: str) -> Iterator[tuple]:
@@ -82,7 +84,8 @@ def claim(
         return say(
             f"Here: {evidence}. On the built-in data the claim is: *{sentence}.*"
         )
-    _made[sentence] = Claim(sentence, str(evidence), cast(bool, holds))
+    said = SIGNED_ZERO.sub(r"\1", str(evidence))
+    _made[sentence] = Claim(sentence, said, cast(bool, holds))
     return _made[sentence]
 
 
@@ -108,8 +111,9 @@ def plain(value):
 
 
 def say(*sentences: str) -> Markdown:
-    """Sentences with numbers in them, as one paragraph in Markdown below the cell."""
-    return Markdown(" ".join(sentences))
+    """Sentences with numbers in them, as one paragraph in Markdown below the cell. A
+    zero loses its sign: "-0.00" is 0.00."""
+    return Markdown(SIGNED_ZERO.sub(r"\1", " ".join(sentences)))
 
 
 def record(lesson: str, metrics: dict, claims: Sequence[Claim] | None = None) -> None:
