@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 import warnings
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -75,6 +76,26 @@ def headings(cells) -> list[str]:
     return result
 
 
+def save_now_and_then(manager: type) -> None:
+    """Papermill writes the whole notebook before and after every cell, which costs a
+    long lesson ten seconds: write it at most every two seconds, and at the end."""
+    save, complete = manager.save, manager.notebook_complete  # type: ignore[attr-defined]
+    next_time = 0.0
+
+    def sometimes(self, **options):
+        nonlocal next_time
+        if time.monotonic() >= next_time:
+            save(self, **options)
+            next_time = time.monotonic() + 2
+
+    def at_the_end(self, **options):
+        nonlocal next_time
+        next_time = 0.0
+        complete(self, **options)
+
+    manager.save, manager.notebook_complete = sometimes, at_the_end  # type: ignore[attr-defined]
+
+
 def main(say: Connection, order: dict) -> None:
     """Run the notebook of an order. Says ("cell", "12/40 Heading") before every cell,
     at last ("end", what went wrong)."""
@@ -107,6 +128,7 @@ def execute(order: dict, tell) -> str:
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NotebookExecutionManager
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
@@ -121,6 +143,7 @@ def execute(order: dict, tell) -> str:
         return execute_cell(self, cell, cell_index, *args, **kwargs)
 
     PapermillNotebookClient.execute_cell = telling
+    save_now_and_then(NotebookExecutionManager)
     # files for sockets where the system has them: a free port can be taken by another
     # lesson before the kernel opens it
     settings = Config(
