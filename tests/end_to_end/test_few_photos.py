@@ -1,6 +1,6 @@
 """Every lesson with two classes of few photos, and with three, four, five and twelve.
 
-In the usual run the cheapest lessons, at settings as small as they go. All of them, an
+In the usual run the cheapest lessons, at settings as small as they go. All of them, half an
 hour of one core: CNNVIZ_FEW_PHOTOS=1 pytest tests/end_to_end/test_few_photos.py
 """
 
