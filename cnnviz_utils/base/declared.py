@@ -80,7 +80,6 @@ PARAMETERS: dict[str, Any] = {
     "far": Literal["coat", "background"],
     "size": Size,
     "side": Side,
-    "photo_size": Size,
     "seed": Seed,
     "epochs": Epochs,
     "lr": Rate,
@@ -109,5 +108,7 @@ PARAMETERS: dict[str, Any] = {
 
 def declared(name: str) -> Any | None:
     """What is declared for a lesson's parameter of that name; None where nothing is.
-    All that end in "_epochs" are numbers of epochs."""
-    return PARAMETERS.get("epochs" if name.endswith("_epochs") else name)
+    All others that end in "_epochs" or "_size" are numbers of epochs and sizes of
+    images."""
+    kind = name if name in PARAMETERS else name.rpartition("_")[2]
+    return PARAMETERS.get(kind) if kind in ("epochs", "size", name) else None

@@ -91,6 +91,10 @@ def cached(
                         "is the disk full or damaged?"
                     )
                 return read(folder)
+    elif any(folder.parent.glob(f".{folder.name}.*.before")):
+        # who made it was killed before it had removed the entry that was there before
+        with suppress(OSError), locked(folder):
+            pass
     return found[0]
 
 

@@ -87,6 +87,14 @@ def test_a_cache_survives_kills(tmp_path, times):
     assert {p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")} == {"entry0", "entry1", "entry2"}
 
 
+def test_an_entry_that_was_put_aside_is_swept_by_the_next_reader(tmp_path):
+    """A process may be killed between putting the new entry in its place and removing the old one."""
+    assert cached(tmp_path / "entry", make, whole)
+    (tmp_path / ".entry.0123.before").mkdir()
+    assert cached(tmp_path / "entry", make, whole)
+    assert {p.name for p in tmp_path.iterdir() if not p.name.endswith(".lock")} == {"entry"}
+
+
 @MANY
 def test_a_store_of_trainings_survives_kills(tmp_path):
     from cnnviz_utils.models.build import build_model
