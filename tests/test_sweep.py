@@ -86,7 +86,7 @@ def summary_of(outcome) -> dict:
 def without_times(value):
     """A record without what no two runs share."""
     if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "started")}
+        return {k: without_times(v) for k, v in value.items() if k not in ("seconds", "started", "checksum")}
     return [without_times(v) for v in value] if isinstance(value, list) else value
 
 
@@ -381,6 +381,19 @@ def test_a_record_that_cannot_be_read_is_made_again(table, tmp_path, monkeypatch
     for path, text in zip(sorted((tmp_path / "out" / "records").iterdir()), ("", "{}", "[1]"), strict=True):
         path.write_text(text)
     assert len(run_sweep(table(), tmp_path / "out", device="cpu").made) == 3
+
+
+def test_a_record_that_says_something_else_than_was_written_is_made_again(table, tmp_path, monkeypatch):
+    monkeypatch.setattr(jobs, "train_row", fake)
+    run_sweep(table(), tmp_path / "out", device="cpu")
+    record = sorted((tmp_path / "out" / "records").iterdir())[0]
+    said = json.loads(record.read_text())
+    said["metrics"]["test"] = said["metrics"]["test"] + 0.1
+    record.write_text(json.dumps(said))
+    assert len(run_sweep(table(), tmp_path / "out", device="cpu").made) == 1
+    said.pop("checksum")  # one of an older version
+    record.write_text(json.dumps(said))
+    assert not run_sweep(table(), tmp_path / "out", device="cpu").made
 
 
 def test_only_chosen_rows_run_and_the_summary_has_them_all(table, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ process that was asked for the table writes."""
 import json
 import socket
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -116,7 +117,8 @@ def write_record(job: Job, record: dict) -> str:
     """Keep a run's record; "" or, if it failed, why (kept beside it as
     .failed.json)."""
     failed = record.get("error", "")
-    write_whole(job.failure if failed else job.record, json.dumps(record, indent=1))
+    kept = record | {"checksum": _checksum(record)}
+    write_whole(job.failure if failed else job.record, json.dumps(kept, indent=1))
     if not failed:
         job.failure.unlink(missing_ok=True)
     return failed
@@ -133,20 +135,27 @@ def first_line(error: Exception) -> str:
     return kind + (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def _checksum(record: dict) -> int:
+    """CRC-32 of what a record says, in whatever order and layout."""
+    said = {name: value for name, value in record.items() if name != "checksum"}
+    return zlib.crc32(json.dumps(said, sort_keys=True).encode())
+
+
 def read_record(path: Path) -> dict | None:
-    """A record, None if there is none or it cannot be read."""
+    """A record, None if there is none, it cannot be read, or it no longer says what was
+    written: such a run is made again."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return (
-            content
-            if isinstance(content, dict)
-            and {"row", "seed"} <= set(content)
-            and ("error" in content or {"history", "provenance"} <= set(content))
-            and set(NEEDED) <= set(content.get("metrics", NEEDED))
-            else None
-        )
     except (OSError, ValueError):
         return None
+    whole = (
+        isinstance(content, dict)
+        and content.get("checksum", _checksum(content)) == _checksum(content)
+        and {"row", "seed"} <= set(content)
+        and ("error" in content or {"history", "provenance"} <= set(content))
+        and set(NEEDED) <= set(content.get("metrics", NEEDED))
+    )
+    return content if whole else None
 
 
 def collect(stem: Path) -> dict[str, list[dict]]:
