@@ -68,12 +68,7 @@ def explain(
         raise UsageError(f"top is how many classes to show, at least 1, not {top!r}")
     network, name = _network(model)
     if isinstance(photos, Tensor):
-        check_floats(photos)
-        check_range(photos)
-        if not len(photos):
-            raise UsageError("there are no images to be explained")
-        images = photos
-        titles = [f"image {i}" for i in range(len(photos))] if len(photos) > 1 else [""]
+        images, titles = photos, _numbered(photos)
     else:
         images, titles = load_images(photos, size or _side(network))
     parameter = next(network.parameters(), None)
@@ -110,6 +105,16 @@ def explain(
         captions=[f"for {names[i]}" for i in chosen.tolist()],
         heading=f"{name}: {method} at {named}",
     )
+
+
+def _numbered(images: Tensor) -> list[str]:
+    """What to call images that have no names; a single one needs none. Raises
+    UsageError for what are no images in [0, 1]."""
+    check_floats(images)
+    check_range(images)
+    if not len(images):
+        raise UsageError("there are no images to be explained")
+    return [f"image {i}" for i in range(len(images))] if len(images) > 1 else [""]
 
 
 def _network(model: str | Path | nn.Module) -> tuple[nn.Module, str]:

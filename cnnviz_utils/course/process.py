@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -76,13 +77,24 @@ def headings(cells) -> list[str]:
     return result
 
 
-def save_now_and_then(manager: type) -> None:
-    """Papermill writes the whole notebook before and after every cell, which costs a
-    long lesson ten seconds: write it at most every two seconds, and at the end."""
-    save, complete = manager.save, manager.notebook_complete  # type: ignore[attr-defined]
+def watch(tell: Callable[[str], None]) -> None:
+    """Make papermill tell of every cell before it runs (of itself it draws a bar on
+    stderr), and write the notebook at most every two seconds and at the end: before and
+    after every cell, as it does, costs a long lesson ten seconds."""
+    from papermill.clientwrap import PapermillNotebookClient
+    from papermill.engines import NotebookExecutionManager as Manager
+
+    execute_cell = PapermillNotebookClient.execute_cell
+    save, complete = Manager.save, Manager.notebook_complete
     next_time = 0.0
 
-    def sometimes(self, **options):
+    def telling(self, cell, cell_index, *args, **kwargs):
+        if cell.cell_type == "code" and cell.source.strip():
+            cells = self.nb.cells
+            tell(f"{cell_index + 1}/{len(cells)} {headings(cells)[cell_index]}")
+        return execute_cell(self, cell, cell_index, *args, **kwargs)
+
+    def now_and_then(self, **options):
         nonlocal next_time
         if time.monotonic() >= next_time:
             save(self, **options)
@@ -93,7 +105,34 @@ def save_now_and_then(manager: type) -> None:
         next_time = 0.0
         complete(self, **options)
 
-    manager.save, manager.notebook_complete = sometimes, at_the_end  # type: ignore[attr-defined]
+    PapermillNotebookClient.execute_cell = telling
+    Manager.save, Manager.notebook_complete = now_and_then, at_the_end
+
+
+def in_a_sentence(error: Exception, order: dict) -> str:
+    """What went wrong, for somebody who never sees a traceback of this process."""
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    if isinstance(error, PapermillExecutionError):
+        first = str(error.evalue).strip().splitlines() or [""]
+        return f"cell {error.cell_index + 1} raised {error.ename}: {first[0][:300]}"
+    if isinstance(error, DeadKernelError):
+        return "the kernel died: not enough memory, or a crash in a library"
+    if isinstance(error, CellTimeoutError):
+        return (
+            f"a cell took longer than {order['timeout']} seconds and was stopped: "
+            "--timeout allows more"
+        )
+    if isinstance(error, NoSuchKernel):
+        return (
+            "there is no kernel called python3: install ipykernel into this environment"
+        )
+    if isinstance(error, OSError) and error.errno in FULL:
+        place = error.filename or Path(order["target"]).parent.parent
+        return f"no space is left to write {place}: free some"
+    return f"{type(error).__name__}: {error}"
 
 
 def main(say: Connection, order: dict) -> None:
@@ -125,25 +164,9 @@ def execute(order: dict, tell) -> str:
     # when it is imported: 1.3 seconds
     sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
     import papermill
-    from jupyter_client.kernelspec import NoSuchKernel
-    from nbclient.exceptions import CellTimeoutError, DeadKernelError
-    from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import NotebookExecutionManager
-    from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # papermill reports progress only as a bar on stderr: send the parent a message
-    # before every cell instead
-    execute_cell = PapermillNotebookClient.execute_cell
-
-    def telling(self, cell, cell_index, *args, **kwargs):
-        if cell.cell_type == "code" and cell.source.strip():
-            cells = self.nb.cells
-            tell(f"{cell_index + 1}/{len(cells)} {headings(cells)[cell_index]}")
-        return execute_cell(self, cell, cell_index, *args, **kwargs)
-
-    PapermillNotebookClient.execute_cell = telling
-    save_now_and_then(NotebookExecutionManager)
+    watch(tell)
     # files for sockets where the system has them: a free port can be taken by another
     # lesson before the kernel opens it
     settings = Config(
@@ -168,25 +191,6 @@ def execute(order: dict, tell) -> str:
             autosave_cell_every=0,
             config=settings,
         )
-    except PapermillExecutionError as error:
-        first = str(error.evalue).strip().splitlines() or [""]
-        return f"cell {error.cell_index + 1} raised {error.ename}: {first[0][:300]}"
-    except DeadKernelError:
-        return "the kernel died: not enough memory, or a crash in a library"
-    except CellTimeoutError:
-        return (
-            f"a cell took longer than {order['timeout']} seconds and was stopped: "
-            "--timeout allows more"
-        )
-    except NoSuchKernel:
-        return (
-            "there is no kernel called python3: install ipykernel into this environment"
-        )
-    except OSError as error:
-        if error.errno in FULL:
-            place = error.filename or Path(order["target"]).parent.parent
-            return f"no space is left to write {place}: free some"
-        return f"{type(error).__name__}: {error}"
-    except Exception as error:  # nobody sees a traceback of this process
-        return f"{type(error).__name__}: {error}"
+    except Exception as error:
+        return in_a_sentence(error, order)
     return ""

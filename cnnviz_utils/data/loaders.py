@@ -2,7 +2,6 @@
 a batch at a time."""
 
 import inspect
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -23,7 +22,7 @@ from cnnviz_utils.base.settings import UsageError, check_name, fitting, nearest
 from cnnviz_utils.data.augment import Augment
 from cnnviz_utils.data.drawn.menagerie import MenagerieConfig, menagerie
 from cnnviz_utils.data.photos import collections as photos
-from cnnviz_utils.data.sets import Labelled, Splits
+from cnnviz_utils.data.sets import ImageSet, Labelled, Splits
 
 NAMES = DATA_SETS
 # what the readers of photos are asked
@@ -116,13 +115,12 @@ def _call(name: str, function, *args, then=lambda result: result, **settings):
 PIXELS = 300_000
 
 
-def at_once(data: Labelled, device: torch.device) -> int:
+def at_once(data: ImageSet, device: torch.device) -> int:
     """How many images to show a network at a time: 256, on a CPU fewer if they are
     large (73 of 64 px, 32 of 96 px), but at least 8."""
-    if device.type != "cpu" or not len(data):
+    if device.type != "cpu":
         return 256
-    sample, _ = data.on(device, [0])
-    return min(256, max(8, PIXELS // math.prod(sample.shape[2:])))
+    return min(256, max(8, PIXELS // data.size**2))
 
 
 def batches(

@@ -20,6 +20,13 @@ NESTED = ("state_dict", "model_state_dict", "model")
 OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..+)$")
 
 
+def raw_bytes(value: Tensor) -> bytes:
+    """The numbers of a tensor as they lie in memory."""
+    return (
+        value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+    )
+
+
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """Weights by name from a .safetensors file, or a .pt or .pth of tensors only.
 

@@ -49,7 +49,7 @@ def show_explanations(
         _bars(axes[i, 2], answers[i], 0.5 if several else 1)
     figure.suptitle(heading, fontsize=11, fontweight="bold")
     said = "; ".join(
-        f"{title}: {', '.join(f'{name} {percent(share)}' for name, share in best)}"
+        (f"{title}: " if title else "") + _in_words(best)
         for title, best in zip(titles, answers, strict=True)
     )
     return finish(figure, f"{heading}. Photos, their maps and their classes. {said}")
@@ -69,8 +69,7 @@ def show_answers(
     picture.imshow(to_rgb(image.clamp(0, 1).reshape(1, *image.shape[-3:]))[0])
     picture.set_title(title, fontsize=9, fontweight="normal", pad=3)
     _bars(bars, answers, 1)
-    said = ", ".join(f"{name} {percent(share)}" for name, share in answers)
-    return finish(figure, f"{title or 'An image'}, seen as: {said}")
+    return finish(figure, f"{title or 'An image'}, seen as: {_in_words(answers)}")
 
 
 def _bars(axis, best: Sequence[tuple[str, float]], aspect: float) -> None:
@@ -90,6 +89,10 @@ def _bars(axis, best: Sequence[tuple[str, float]], aspect: float) -> None:
     axis.spines[:].set_visible(False)
     axis.grid(False)
     axis.set_title("the classes", fontsize=9, fontweight="normal", pad=3)
+
+
+def _in_words(answers: Sequence[tuple[str, float]]) -> str:
+    return ", ".join(f"{name} {percent(share)}" for name, share in answers)
 
 
 def percent(share: float) -> str:

@@ -3,15 +3,15 @@
 import inspect
 import marshal
 
-import torch
 from torch import nn
+
+from cnnviz_utils.models.weights import raw_bytes
 
 
 def state_bytes(model: nn.Module) -> bytes:
     """Everything in the network's state, with its names."""
     return b"".join(
-        name.encode()
-        + value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        name.encode() + raw_bytes(value)
         for name, value in sorted(model.state_dict().items())
     )
 
