@@ -27,3 +27,12 @@ def test_images_are_not_changed_and_sizes_are_compared():
     assert (images == 0.3).all()
     with pytest.raises(ValueError, match="upsample_maps"):
         contours(images, torch.zeros(1, 3, 3))
+
+
+def test_lines_keep_their_share_of_a_larger_picture():
+    small, large = (torch.linspace(0, 1, side).expand(1, side, side) for side in (64, 256))
+    shares = []
+    for ramp in (small, large):
+        images = torch.full((1, 3, *ramp.shape[1:]), 0.3)
+        shares.append((contours(images, ramp) != 0.3).any(1).float().mean())
+    assert torch.isclose(*shares, rtol=0.2)

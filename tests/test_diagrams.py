@@ -175,7 +175,7 @@ def test_grad_cams_path_has_the_shapes_of_the_layer():
     maps = cv.feature_maps(net, torch.rand(1, 3, 48, 48), "stage2")
     words = cv.plot.draw_grad_cam(net, "stage2", 48).words
     shape = " × ".join(map(str, maps.shape[1:]))
-    assert words.count(shape) == 2 and f"{maps.shape[1]} weights α" in words and "5 logits" in words
+    assert words.count(shape) == 2 and f"{maps.shape[1]} weights w" in words and "5 logits" in words
 
 
 def test_the_way_down_mirrors_the_way_up():

@@ -221,8 +221,10 @@ def plot_matrix(
     axis.set(xlabel=xlabel, ylabel=ylabel)
     axis.tick_params(length=0, labelsize=SMALLEST if max(table.shape) > 12 else 9)
     axis.grid(False)
+    rows = ylabel or ", ".join(map(str, table.index))
+    columns = xlabel or ", ".join(map(str, table.columns))
     return finish(
-        figure, alt or f"Matrix of {label}: {ylabel} in rows, {xlabel} in columns"
+        figure, alt or f"Matrix of {label}: {rows} in rows; {columns} in columns"
     )
 
 

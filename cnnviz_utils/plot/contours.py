@@ -19,9 +19,10 @@ def contours(
     """Lines around the places where heat maps exceed `levels`, drawn on the images.
 
     images (N, 3, H, W) and maps (N, H, W) in [0, 1] -> (N, 3, s H, s W) in [0, 1],
-    s = `enlarge`. Images keep their pixels, maps are enlarged smoothly. A line is two
-    pixels wide, with a dark rim, in red, green and blue in [0, 1]; the higher the
-    level the closer it is to white.
+    s = `enlarge`. Images keep their pixels, maps are enlarged smoothly. A line has a
+    dark rim; its colour is red, green and blue in [0, 1], and the higher the level the
+    closer it is to white. It is two pixels wide where the result has up to 256 pixels
+    a side, and wider in proportion where it has more: pages show both equally large.
 
     Raises ValueError if the maps have another size than the images.
     """
@@ -38,12 +39,13 @@ def contours(
         mode="bilinear",
         align_corners=False,
     )
+    thick = max(1, round(min(big.shape[-2:]) / 256))
     for number, level in enumerate(sorted(levels)):
         inside = (heat > level).float()
         paler = number / max(1, len(levels))
         line = torch.tensor(colour) * (1 - paler) + torch.tensor(LIGHT) * paler
-        rim = (_grown(inside, 2) > 0) & (_grown(1 - inside, 2) > 0)
-        core = (_grown(inside, 1) > 0) & (_grown(1 - inside, 1) > 0)
+        rim = (_grown(inside, 2 * thick) > 0) & (_grown(1 - inside, 2 * thick) > 0)
+        core = (_grown(inside, thick) > 0) & (_grown(1 - inside, thick) > 0)
         big = torch.where(rim, torch.tensor(DARK).view(1, 3, 1, 1), big)
         big = torch.where(core, line.view(1, 3, 1, 1), big)
     return big

@@ -56,13 +56,13 @@ def draw_grad_cam(model: nn.Module, layer: str, size: int = 64) -> Diagram:
     sheet.step(630, low, 158, ["gradient ∂y/∂A", by(maps)], BACK, bold=True)
     sheet.arrow((550, low), (475, low), colour="orange", thick=2)
     sheet.text(512, low - 13, "3  mean", 12.5, "orange", bold=True)
-    weights = [f"{channels} weights α", f"mean over {grid}"]
+    weights = [f"{channels} weights w", f"mean over {grid}"]
     sheet.step(400, low, 148, weights, BACK, bold=True)
     sheet.arrow((325, low), (251, low))
     sheet.text(288, low - 13, "4  sum", 12.5, bold=True)
     sheet.arrow((400, top + 24), (400, 112), (166, 112), (166, low - 25))
     sheet.text(283, 124, "the maps themselves", 11.5, "soft")
-    sheet.step(166, low, 166, ["ReLU( Σ α·A )", grid], MAPS, bold=True)
+    sheet.step(166, low, 166, ["ReLU( Σ w·A )", grid], MAPS, bold=True)
     sheet.arrow((166, low + 24), (166, end), (316, end))
     sheet.text(240, end - 13, "5  enlarge", 12.5, bold=True)
     sheet.step(430, end, 224, [f"a map for the image, {image}"], MAPS)
