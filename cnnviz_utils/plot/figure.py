@@ -114,7 +114,8 @@ def tile(
     rows = -(-len(pictures) // columns)
     width = 9 / columns
     arrays = [picture.array for picture in pictures]
-    height = max(a.shape[0] / a.shape[1] for a in arrays) * width + 0.25
+    above = 0.25 if any(captions) else 0
+    height = max(a.shape[0] / a.shape[1] for a in arrays) * width + above
     figure, axes = new_figure(9, rows * height, rows, columns)
     for axis in axes.flat:
         axis.set_axis_off()
