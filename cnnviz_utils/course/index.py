@@ -127,7 +127,7 @@ def _lesson(facts: dict) -> Entry:
         f"{'✓' if good else '✗'} {held} of {len(claims)} claims hold",
         "good" if good else "bad",
         f" · {what['seconds']:.0f} s · profile {what['profile']}"
-        f" · parameters: {', '.join(own) or 'its own'}",
+        f" · {'parameters: ' + ', '.join(own) if own else 'default parameters'}",
         about,
         tuple(_facts(about)),
     )

@@ -30,7 +30,8 @@ def processor(threads: int | None = None) -> str:
     import torch
 
     gpu = f"; {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
-    return f"{name}, {threads or torch.get_num_threads()} threads{gpu}"
+    count = threads or torch.get_num_threads()
+    return f"{name}, {count} thread{'s' * (count != 1)}{gpu}"
 
 
 def commit() -> str:

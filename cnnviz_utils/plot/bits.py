@@ -5,13 +5,9 @@ from html import escape
 
 from IPython.display import HTML
 
-from cnnviz_utils.plot.figure import COLOURS
-
-FIELDS = (
-    COLOURS[6],
-    COLOURS[0],
-    COLOURS[1],
-)  # grey sign, blue exponent, orange fraction
+# sign, exponent, fraction: grey, blue and orange that can be read on a white and on a
+# dark page
+FIELDS = ("#7a828c", "#2f7fc1", "#d55e00")
 
 
 def show_bits(
