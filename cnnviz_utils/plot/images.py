@@ -76,8 +76,8 @@ def show_images(
         columns,
     )
     for i, axis in enumerate(axes.flat):
+        axis.set(xticks=[], yticks=[])  # the layout would measure them twice
         if rows and i % columns == 0:  # a row's name stands at this axis
-            axis.set(xticks=[], yticks=[])
             axis.grid(False)
             axis.spines[:].set_visible(False)
         else:
