@@ -58,7 +58,10 @@ class Report:
         """The pictures as files, and a page that holds them all."""
         self.out.mkdir(parents=True, exist_ok=True)
         (self.out / "results.json").write_text(json.dumps(self.rows, indent=1))
-        body = [pd.DataFrame(self.rows).to_html(index=False, float_format="%.3f")]
+        kinds = {"validation": "{:.3f}", "test": "{:.3f}", "seconds": "{:.0f}"}
+        body = [
+            pd.DataFrame(self.rows).style.format(kinds).hide(axis="index").to_html()
+        ]
         for name, picture in self.pictures.items():
             (self.out / f"{name}.png").write_bytes(picture.png)
             png = base64.b64encode(picture.png).decode()
