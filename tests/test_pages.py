@@ -89,3 +89,13 @@ def test_a_folder_without_notebooks_says_so(tmp_path, name):
     (tmp_path / ".hidden" / name).write_text(json.dumps(GOOD))
     (page,) = convert.convert_folder(tmp_path)
     assert "holds no notebooks" in page.problem and not (tmp_path / "index.html").exists()
+
+
+def test_a_run_without_claims_is_said_to_have_none(tmp_path):
+    from cnnviz_utils.course.report import write_page
+
+    (tmp_path / "x.metrics.json").write_text(json.dumps(facts("x")))
+    write_page(GOOD, tmp_path / "x.html", facts("x"))
+    for page in (tmp_path / "x.html", write_index(tmp_path)):
+        words = BeautifulSoup(page.read_text(), "html.parser").body.get_text()
+        assert "no claims are made about these data" in words and "0 of 0" not in words

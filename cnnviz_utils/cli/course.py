@@ -121,6 +121,7 @@ def _look_at(photos: Path | None, out: Path) -> None:
 def _told(running: Iterator, progress) -> tuple[list[str], int]:
     """Say of each lesson how it ended: (names of those that failed, claims that do not
     hold)."""
+    from cnnviz_utils.course.pages import tally
     from cnnviz_utils.course.run import LessonFailed
 
     failed: list[str] = []
@@ -131,11 +132,7 @@ def _told(running: Iterator, progress) -> tuple[list[str], int]:
             failed.append(one.name)
             continue
         wrong = [claim for claim in done.claims if not claim["holds"]]
-        held = len(done.claims) - len(wrong)
-        progress.say(
-            f"{one.name}: {held} of {len(done.claims)} claims hold, "
-            f"{done.seconds:.0f} s"
-        )
+        progress.say(f"{one.name}: {tally(done.claims)}, {done.seconds:.0f} s")
         for claim in wrong:
             progress.say(f"  does not hold: {claim['claim']} ({claim['evidence']})")
         broken += len(wrong)

@@ -10,7 +10,7 @@ from cnnviz_utils.course.about import About, in_words
 from cnnviz_utils.course.badges import badges
 from cnnviz_utils.course.former import followed, write_former_pages
 from cnnviz_utils.course.links import link_pages
-from cnnviz_utils.course.pages import data, page
+from cnnviz_utils.course.pages import data, page, tally
 from cnnviz_utils.course.search import sections
 from cnnviz_utils.course.terms import write_references
 
@@ -117,14 +117,13 @@ def _lead(found: list[dict], entries: list[Entry]) -> str:
 
 def _lesson(facts: dict) -> Entry:
     claims, what = facts["claims"], facts["provenance"]
-    held = sum(claim["holds"] for claim in claims)
     own = [f"{name} = {facts['parameters'][name]}" for name in facts["changed"]]
-    good = held == len(claims)
+    good = all(claim["holds"] for claim in claims)
     about = About(**facts.get("about", {}))
     return Entry(
         facts["title"],
         f"{facts['lesson']}.html",
-        f"{'✓' if good else '✗'} {held} of {len(claims)} claims hold",
+        f"{'✓' if good else '✗'} {tally(claims)}" if claims else tally(claims),
         "good" if good else "bad",
         f" · {what['seconds']:.0f} s · profile {what['profile']}"
         f" · {'parameters: ' + ', '.join(own) if own else 'default parameters'}",

@@ -5,7 +5,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from markupsafe import Markup
@@ -72,6 +72,15 @@ def plain(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
+def tally(claims: Sequence[Mapping]) -> str:
+    """How many claims of a run hold, in words. Where the data are others than a lesson
+    was written for there can be none."""
+    if not claims:
+        return "no claims are made about these data"
+    held = sum(bool(claim["holds"]) for claim in claims)
+    return f"{held} of {len(claims)} claims hold"
+
+
 @cache
 def template(name: str, **filters: Callable):
     """One of our templates. What is put in is escaped unless it is Markup. filters: by
@@ -85,5 +94,5 @@ def template(name: str, **filters: Callable):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.filters |= {"plain": plain} | filters
+    jinja.filters |= {"plain": plain, "tally": tally} | filters
     return jinja.get_template(name)

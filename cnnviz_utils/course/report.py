@@ -97,10 +97,7 @@ def write_page(
 def summary(facts: dict | None, about: str = HANDED_IN) -> Markup:
     """The box at the top of a page: claims counted and listed, parameters,
     provenance; without facts a sentence about the page."""
-    held = sum(claim["holds"] for claim in facts["claims"]) if facts else 0
-    return Markup(
-        template("summary.html.j2").render(facts=facts, held=held, about=about)
-    )
+    return Markup(template("summary.html.j2").render(facts=facts, about=about))
 
 
 class Contents:
