@@ -155,7 +155,7 @@ def test_two_lessons_run_at_the_same_time_and_share_the_cores(course):
         executed = nbformat.read(course.folder / "out" / f"{name}.ipynb", 4)
         assert executed.cells[-1].outputs[0].text == f"{threads} {threads}\n"
         facts = json.loads((course.folder / "out" / f"{name}.metrics.json").read_text())["provenance"]
-        assert f", {threads} threads" in facts["processor"]
+        assert f", {threads} thread{'s' * (threads > 1)}" in facts["processor"]
 
 
 @pytest.mark.parametrize(("lessons_", "cores", "memory", "jobs", "gpu", "expected"), [
