@@ -156,3 +156,14 @@ def test_long_titles_do_not_run_into_each_other(monkeypatch):
     boxes = [axis.title.get_window_extent() for axis in figure.axes]
     assert all(a.x1 <= b.x0 for a, b in itertools.pairwise(boxes))
     assert all(box.y1 <= figure.bbox.y1 for box in boxes)
+
+
+def test_a_loss_that_explodes_does_not_flatten_the_other_curves(monkeypatch):
+    def frame(first):
+        return pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [first, 4.0, 3.0], "valid_loss": [4.0, 4.0, 3.5],
+                             "train_accuracy": [0.1, 0.2, 0.3], "valid_accuracy": [0.1, 0.2, 0.2]})
+
+    monkeypatch.setattr("cnnviz_utils.plot.charts.finish", lambda figure, alt: figure)
+    for first, top, label in ((2e14, 16, "loss (up to 2e+14)"), (float("nan"), 4.1, "loss"), (6.0, 6.3, "loss")):
+        loss = plot.plot_history({"quiet": frame(4.0), "wild": frame(first)}).axes[0]
+        assert loss.get_ylim()[1] < top * 1.05 and loss.get_ylabel() == label

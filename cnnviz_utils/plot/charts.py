@@ -154,7 +154,8 @@ def plot_history(
     runs: Mapping[str, pd.DataFrame], *, width: float = 9, height: float | None = None
 ) -> Picture:
     """Training curves side by side: a panel of losses and one of accuracies for each
-    run, on common scales.
+    run, on common scales. Losses that explode leave the panel at its top, so that the
+    others can be read.
 
     Each frame has the columns epoch, train_loss, valid_loss, train_accuracy,
     valid_accuracy (shares in [0, 1]).
@@ -173,6 +174,12 @@ def plot_history(
         axes[1, column].set_xlabel("epoch")
         axes[1, column].xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     axes[0, 0].set_ylabel("loss")
+    columns = [frame[["train_loss", "valid_loss"]] for frame in runs.values()]
+    losses = np.concatenate([column.to_numpy(float).ravel() for column in columns])
+    losses = losses[np.isfinite(losses)]
+    if losses.size and losses.max() > 20 * (usual := float(np.median(losses))):
+        axes[0, 0].set_ylim(0, 4 * usual)
+        axes[0, 0].set_ylabel(f"loss (up to {losses.max():.0e})")
     axes[1, 0].set_ylabel("accuracy")
     axes[1, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[0, -1].legend(labels=["train", "validation"])
