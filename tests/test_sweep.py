@@ -26,6 +26,7 @@ from cnnviz_utils.sweep.plan import read_sweep
 from cnnviz_utils.sweep.report import order_of, provenances
 from cnnviz_utils.sweep.run import run_sweep
 from cnnviz_utils.training.optimiser import parameter_groups
+from cnnviz_utils.training.recipes import recipe
 from cnnviz_utils.training.store import TRAINING_CODE
 
 TABLE = {
@@ -616,3 +617,10 @@ def test_the_command_ends_with_0_2_3_and_130(table, tmp_path, monkeypatch, capsy
 ])
 def test_options_take_as_many_values_as_follow(words, expected):
     assert repeat_options(words.split()) == expected.split()
+
+
+@pytest.mark.parametrize(("file", "number"), [("recipe", 0), ("tinyimagenet30", 3)])
+def test_a_row_called_the_recipe_has_its_settings(file, number):
+    found = read_sweep(file).rows[number]
+    assert "recipe" in found.name
+    assert plan.training_config(found.settings) == recipe(found.settings["epochs"])

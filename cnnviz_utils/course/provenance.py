@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from cnnviz_utils import __version__
 from cnnviz_utils.base.paths import CHECKOUT
+from cnnviz_utils.base.settings import many
 
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "papermill")
 
@@ -30,8 +31,7 @@ def processor(threads: int | None = None) -> str:
     import torch
 
     gpu = f"; {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else ""
-    count = threads or torch.get_num_threads()
-    return f"{name}, {count} thread{'s' * (count != 1)}{gpu}"
+    return f"{name}, {many(threads or torch.get_num_threads(), 'thread')}{gpu}"
 
 
 def commit() -> str:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from cnnviz_utils import cli
 from cnnviz_utils.base import paths
 from cnnviz_utils.base.declared import declared
-from cnnviz_utils.base.settings import UsageError, convert
+from cnnviz_utils.base.settings import UsageError, convert, many
 from cnnviz_utils.cli import words as words_
 from cnnviz_utils.course import lessons
 from cnnviz_utils.course.lessons import parse_parameters
@@ -155,7 +155,7 @@ def test_two_lessons_run_at_the_same_time_and_share_the_cores(course):
         executed = nbformat.read(course.folder / "out" / f"{name}.ipynb", 4)
         assert executed.cells[-1].outputs[0].text == f"{threads} {threads}\n"
         facts = json.loads((course.folder / "out" / f"{name}.metrics.json").read_text())["provenance"]
-        assert f", {threads} thread{'s' * (threads > 1)}" in facts["processor"]
+        assert f", {many(threads, 'thread')}" in facts["processor"]
 
 
 @pytest.mark.parametrize(("lessons_", "cores", "memory", "jobs", "gpu", "expected"), [
