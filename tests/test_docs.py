@@ -74,3 +74,12 @@ def test_every_test_that_the_table_of_faults_names_is_there():
     rows = [row.split("|") for row in text.splitlines() if row.startswith("| ") and "`" in row.rstrip("| ").rpartition("|")[2]]
     named = [name for row in rows for name in re.findall(r"`([a-z]\w+)`", row[-2])]
     assert len(rows) > 60 and len(named) > 100 and not set(named) - there
+
+
+def test_minutes_in_the_readme_are_those_that_the_lessons_say():
+    from cnnviz_utils.course.lessons import all_lessons
+
+    said = dict(re.findall(r"(?m)^\| (\d\d) \|.*\| (\d*½?) \|$", (ROOT / "README.md").read_text()))
+    halves = {lesson.name[:2]: round(2 * lesson.about.minutes) for lesson in all_lessons().values()}
+    assert all(halves.values())
+    assert said == {number: f"{n // 2 or ''}{'½' * (n % 2)}" for number, n in halves.items()}

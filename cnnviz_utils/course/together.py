@@ -52,8 +52,9 @@ def run_lessons(
     threads: int,
     progress: "Progress",
 ) -> Iterator[tuple[Lesson, Run | LessonFailed]]:
-    """Run the lessons in their order, `jobs` at a time; each with its outcome as soon
-    as it has ended.
+    """Run the lessons, `jobs` at a time, each with its outcome as soon as it has ended.
+    One at a time they run in their order; else those that take longest begin, so that
+    no core waits for the last lesson.
 
     Whatever stops the caller (Ctrl-C) stops the lessons that are running; what was
     finished stays. Raises StorageError, before any lesson starts, where nothing can be
@@ -61,6 +62,8 @@ def run_lessons(
     """
     writable_folder(out)
     children = Children()
+    if jobs > 1:
+        chosen = sorted(chosen, key=lambda lesson: -lesson.about.minutes)
 
     def one(lesson: Lesson) -> Run | LessonFailed:
         progress.start(lesson)

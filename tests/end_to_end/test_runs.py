@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +20,8 @@ from cnnviz_utils.base import paths
 from cnnviz_utils.base.declared import declared
 from cnnviz_utils.base.settings import UsageError, convert, many
 from cnnviz_utils.cli import words as words_
-from cnnviz_utils.course import lessons
+from cnnviz_utils.course import lessons, together
+from cnnviz_utils.course.about import About
 from cnnviz_utils.course.lessons import parse_parameters
 from cnnviz_utils.course.records import RECORD, Claim, plain, record
 from cnnviz_utils.course.together import memory_gb, share_out
@@ -156,6 +159,23 @@ def test_two_lessons_run_at_the_same_time_and_share_the_cores(course):
         assert executed.cells[-1].outputs[0].text == f"{threads} {threads}\n"
         facts = json.loads((course.folder / "out" / f"{name}.metrics.json").read_text())["provenance"]
         assert f", {many(threads, 'thread')}" in facts["processor"]
+
+
+@pytest.mark.parametrize(("jobs", "order"), [(1, "000102"), (2, "010200")])
+def test_one_at_a_time_runs_in_order_and_of_several_the_longest_begin(tmp_path, monkeypatch, jobs, order):
+    """The two that begin wait for each other, so that the third begins last."""
+    begun, meet = [], threading.Barrier(2)
+
+    def run(lesson, *rest):
+        begun.append(lesson.name[:2])
+        if jobs == 2 and lesson.about.minutes:
+            meet.wait(60)
+
+    monkeypatch.setattr(together, "run_lesson", run)
+    chosen = [lessons.Lesson(Path(f"{i:02d}_x.ipynb"), "", {}, About(minutes=m)) for i, m in enumerate((0.0, 2.0, 1.0))]
+    settings = {lesson.name: {} for lesson in chosen}
+    assert len(list(together.run_lessons(chosen, settings, tmp_path, "quick", 60, jobs, 1, together.Progress()))) == 3
+    assert sorted(begun[:2]) + begun[2:] == re.findall("..", order)
 
 
 @pytest.mark.parametrize(("lessons_", "cores", "memory", "jobs", "gpu", "expected"), [
