@@ -15,6 +15,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from cnnviz_utils.base.collector import collect_rarely
 from cnnviz_utils.base.files import FULL
 
 
@@ -40,6 +41,7 @@ def end_with_parent(parent: int | None) -> None:
 
 def load_ipython_extension(shell) -> None:
     """What a kernel that runs a lesson does first."""
+    collect_rarely()
     parent = os.environ.get("JPY_PARENT_PID", "")
     end_with_parent(int(parent) if parent.isdecimal() else None)
     warnings.formatwarning = plain_warning
@@ -160,9 +162,7 @@ def execute(order: dict, tell) -> str:
     warnings.simplefilter("ignore")
     # without socket files, a line about unencrypted TCP at every kernel's start
     logging.disable(logging.WARNING)
-    # jsonschema's check of web addresses, which no notebook needs, builds a grammar
-    # when it is imported: 1.3 seconds
-    sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+    from cnnviz_utils.base import quick  # noqa: F401, I001  (before nbformat)
     import papermill
     from traitlets.config import Config
 
