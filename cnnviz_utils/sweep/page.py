@@ -139,6 +139,7 @@ def page(summary: dict) -> str:
         about=[p.strip() for p in summary["about"].split("\n\n") if p.strip()],
         chart=chart(summary),
         published=any_published(summary),
+        several=any(row["here"]["test"]["n"] > 1 for row in summary["rows"]),
         metrics=METRICS,
         rows=[row | {"in_words": in_words(row["settings"])} for row in summary["rows"]],
         order=summary["order"],
