@@ -35,6 +35,7 @@ __getattr__, __dir__, __all__ = lazy_loader.attach(
             "pixel_maps",
         ],
         "layers": ["LayerGradients", "last_spatial_layer", "layer_gradients"],
+        "occlusion": ["occlusion"],
         "receptive": ["Field", "receptive_field"],
         "responses": ["Patches", "feature_maps", "filters", "strongest_patches"],
         "tape": ["Step", "record_steps"],
