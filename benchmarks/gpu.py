@@ -1,9 +1,11 @@
-"""A GPU's two minutes: maps, pictures of gradients, and training, each beside its bound
-and its peers.
+"""A GPU's three minutes: maps, gradients, covers, scores, images of a class, and
+training, each beside its bound and its peers.
 
-    python benchmarks/gpu.py                # two minutes on a GPU
+    python benchmarks/gpu.py                # three minutes on a GPU
     python benchmarks/gpu.py --tiny         # a few small calls anywhere, to try it
-    python benchmarks/gpu.py --only maps    # maps, pixels, training
+    python benchmarks/gpu.py --only maps    # maps, pixels, pictures, training
+
+Without a GPU a batch has four images at most, and there are five rounds.
 
 Every round runs each method once, waits for the GPU, and the table has the median over
 rounds of the ratio to ours. Peers that are not installed are left out: `make bench`
@@ -17,6 +19,7 @@ import torch
 import torchvision
 from cams_parts.peers import METHODS, available
 from parts import side_by_side as sides
+from parts.pictures import ascent_methods, cover_methods, score_methods
 from parts.pixels import pixel_methods
 from parts.steps import step_methods
 
@@ -29,6 +32,7 @@ MAPS = [
     ("resnet18", 224, 1),
 ]  # fmt: skip
 PIXELS = [("resnet18", 224, 32), ("resnet18", 64, 64)]
+PICTURES = [("resnet18", 224, 8), ("resnet18", 64, 32)]
 # network, side, images a batch, precision
 STEPS = [
     ("small_resnet", 64, 64, "off"), ("resnet50", 224, 64, "off"),
@@ -83,13 +87,17 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--tiny", action="store_true")
-    parser.add_argument("--only", choices=("maps", "pixels", "training"))
+    parser.add_argument("--only", choices=("maps", "pixels", "pictures", "training"))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rounds = 3 if options.tiny else options.rounds
+    slow = device.type != "cuda"
+    rounds = 3 if options.tiny else min(5, options.rounds) if slow else options.rounds
     shrink = lambda row: (row[0], 64, min(row[2], 2), *row[3:])
-    chosen = lambda rows: [shrink(r) for r in rows[:1]] if options.tiny else rows
+    fit = lambda row: (*row[:2], min(row[2], 4), *row[3:]) if slow else row
+    chosen = lambda rows: (
+        [shrink(r) for r in rows[:1]] if options.tiny else [fit(r) for r in rows]
+    )
     wanted = lambda kind: options.only in (None, kind)
     results = {}
     for name, size, batch in chosen(MAPS) if wanted("maps") else []:
@@ -102,8 +110,18 @@ def main() -> None:
             title = f"{rule}, {name}, {size} px, batch {batch}"
             results[title] = sides.table(sides.in_turns(calls, rounds), "ours")
             sides.show(title, results[title])
+    for name, size, batch in chosen(PICTURES) if wanted("pictures") else []:
+        for kind, methods in (
+            ("occlusion", cover_methods),
+            ("deletion", score_methods),
+            ("class images, 8 steps", ascent_methods),
+        ):
+            calls = methods(name, size, batch, device)
+            title = f"{kind}, {name}, {size} px, batch {batch}"
+            results[title] = sides.table(sides.in_turns(calls, rounds), "ours")
+            sides.show(title, results[title])
     for name, size, batch, amp in chosen(STEPS) if wanted("training") else []:
-        if amp == "float16" and device.type != "cuda":
+        if amp == "float16" and slow:
             continue
         calls = step_methods(name, size, batch, amp, device, 1 if options.tiny else 20)
         title = f"training, {name}, {size} px, batch {batch}, {amp}: a pass"

@@ -13,7 +13,7 @@ import torch
 OUT = Path(__file__).resolve().parents[2] / "reports" / "benchmarks"
 PACKAGES = (
     "torch", "torchvision", "captum", "torchcam", "grad-cam", "zennit", "fastai",
-    "lightning",
+    "lightning", "torch-lucent",
 )  # fmt: skip
 
 
