@@ -111,7 +111,7 @@ def ascent_methods(name: str, size: int, batch: int, device: torch.device) -> Ca
     except ImportError:
         return calls
     goal = objectives.channel("fc", 1)
-    image = lambda: param.image(size, batch=batch, device=device)
+    image = lambda: param.image(size, batch=batch)
     calls["lucent"] = lambda: render.render_vis(
         model, goal, image, thresholds=(steps,), show_image=False, progress=False
     )
