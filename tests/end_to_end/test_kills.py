@@ -6,6 +6,7 @@ The normal suite kills 4; CNNVIZ_KILLS=1 pytest tests/end_to_end/test_kills.py k
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -198,6 +199,29 @@ def test_a_folder_that_somebody_works_in_is_left_alone(tmp_path, monkeypatch):
         assert not (tmp_path / ".run-new").exists()
     write_whole(tmp_path / "text", "x")
     assert [p.name for p in tmp_path.iterdir()] == ["text"]
+
+
+@pytest.mark.parametrize("too_soon", ["before it is locked", "while it waits for the lock"])
+def test_a_folder_that_is_taken_for_abandoned_as_it_begins_is_made_again(tmp_path, monkeypatch, too_soon):
+    """Two lessons began at once; the one swept away the folder that the other had made and not yet locked."""
+    begun = []
+
+    class Swept(files.FileLock):
+        def acquire(self, *rest, **options):
+            begun.append(self.lock_file)
+            here = Path(self.lock_file).parent
+            if len(begun) == 1 and too_soon == "before it is locked":
+                shutil.rmtree(here)
+            held = super().acquire(*rest, **options)
+            if len(begun) == 1:
+                shutil.rmtree(here)
+            return held
+
+    monkeypatch.setattr(files, "FileLock", Swept)
+    with work_folder(".run-", tmp_path) as mine:
+        (mine / "result").touch()
+        assert len(begun) == 2 and list(tmp_path.iterdir()) == [mine]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_where_a_folder_belongs_is_one_sentence(tmp_path, monkeypatch):
