@@ -53,11 +53,12 @@ def occlusion(
     with looking(model):
         seen = check_images(images, model)
         scores, chosen = _scores(model, seen, targets, softmax)
-        drops, covers = torch.zeros(2, len(seen), *seen.shape[2:]).to(scores)
+        height, width = seen.shape[2:]
+        drops, covers = torch.zeros(2, len(seen), height, width).to(scores)
         asked = [
             (i, place)
             for i in range(len(seen))
-            for place in _places(*seen.shape[2:], side, stride)
+            for place in _places(height, width, side, stride)
         ]
         for start in range(0, len(asked), batch):
             part = asked[start : start + batch]
