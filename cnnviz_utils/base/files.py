@@ -222,25 +222,25 @@ def work_folder(prefix: str, where: Path) -> Iterator[Path]:
     same prefix that were left there when somebody was killed are removed."""
     for other in where.glob(f"{prefix}*"):
         _remove_if_abandoned(other)
-    folder, lock = _held_folder(prefix, where)
-    try:
-        yield folder
-    finally:
-        lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _held_folder(prefix: str, where: Path) -> tuple[Path, FileLock]:
-    """A new folder and the lock by which others see that somebody works there. Between
-    the two steps another one may take it for abandoned and remove it: then a next."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=where))
         lock = FileLock(folder / ".held")
-        with suppress(FileNotFoundError):
-            lock.acquire()
-            if Path(lock.lock_file).exists():
-                return folder, lock
+        try:
+            if _hold(lock):
+                yield folder
+                return
+        finally:
             lock.release()
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _hold(lock: FileLock) -> bool:
+    """Take the lock of a new work folder. False where another one, who found it before
+    it was locked, took it for abandoned and removed it."""
+    with suppress(FileNotFoundError):
+        lock.acquire()
+        return Path(lock.lock_file).exists()
+    return False
 
 
 def _remove_if_abandoned(folder: Path) -> None:
