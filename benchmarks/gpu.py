@@ -16,11 +16,11 @@ import argparse
 import warnings
 
 import torch
-import torchvision
 from cams_parts.peers import METHODS, available
 from parts import side_by_side as sides
 from parts.pictures import ascent_methods, cover_methods, score_methods
 from parts.pixels import pixel_methods
+from parts.question import network, question
 from parts.steps import step_methods
 
 from cnnviz_utils.viz.cams import grad_cam
@@ -54,10 +54,7 @@ def peak(call, device: torch.device) -> float:
 
 def maps(name: str, size: int, batch: int, rounds: int, device: torch.device) -> dict:
     """Grad-CAM of one batch, by method; half precision for ours and a peer alike."""
-    torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(weights=None).eval().to(device)
-    images = torch.rand(batch, 3, size, size, device=device)
-    targets = torch.randint(1000, (batch,), device=device)
+    model, images, targets = question(name, size, batch, device)
     made = {n: METHODS[n](model, "layer4") for n in available() if n not in LEFT_OUT}
     calls = {n: (lambda f=f: f(images, targets)) for n, f in made.items()}
     errors = {}
@@ -68,8 +65,7 @@ def maps(name: str, size: int, batch: int, rounds: int, device: torch.device) ->
             net, images, "layer4", targets
         )
     if "Captum" in made:
-        half = torchvision.models.__dict__[name](weights=None).eval().to(device)
-        half = half.to(torch.bfloat16)
+        half = network(name, device).to(torch.bfloat16)
         theirs = METHODS["Captum"](half, "layer4")
         small = images.to(torch.bfloat16)
         calls["Captum, bfloat16"] = lambda: theirs(small, targets)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
-import torchvision
+from parts.question import network, question
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -18,12 +18,6 @@ Calls = dict[str, Callable[[], object]]
 AT_A_TIME = 32  # covered images
 
 
-def _network(name: str, device: torch.device) -> nn.Module:
-    torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(weights=None).eval().to(device)
-    return model.requires_grad_(False)
-
-
 def _passes(model: nn.Module, images: Tensor, count: int, batch: int) -> None:
     """So many images through the network, a batch at a time, and nothing else."""
     with torch.no_grad():
@@ -33,9 +27,8 @@ def _passes(model: nn.Module, images: Tensor, count: int, batch: int) -> None:
 
 def cover_methods(name: str, size: int, batch: int, device: torch.device) -> Calls:
     """Squares of a quarter of the side, steps of an eighth."""
-    model = _network(name, device)
-    images = torch.rand(batch, 3, size, size, device=device)
-    targets = torch.randint(1000, (batch,), device=device)
+    model, images, targets = question(name, size, batch, device)
+    model.requires_grad_(False)
     side, stride = size // 4, size // 8
     covers = ((size - side) // stride + 1) ** 2
     many = torch.rand(AT_A_TIME, 3, size, size, device=device)
@@ -68,14 +61,14 @@ def cover_methods(name: str, size: int, batch: int, device: torch.device) -> Cal
 
 def score_methods(name: str, size: int, batch: int, device: torch.device) -> Calls:
     """Deletion in 32 steps, the batch at once and image by image."""
-    model, steps = _network(name, device), 32
-    images = torch.rand(batch, 3, size, size, device=device)
-    maps = torch.rand(batch, size, size, device=device)
-    targets = torch.randint(1000, (batch,), device=device)
+    model, images, targets = question(name, size, batch, device)
+    model.requires_grad_(False)
+    maps, steps = torch.rand(batch, size, size, device=device), 32
 
     def one_by_one() -> None:
         for i in range(batch):
-            deletion(model, images[i : i + 1], maps[i : i + 1], targets[i : i + 1])
+            one = slice(i, i + 1)
+            deletion(model, images[one], maps[one], targets[one], steps)
 
     return {
         "ours": lambda: deletion(model, images, maps, targets, steps),
@@ -88,7 +81,7 @@ def score_methods(name: str, size: int, batch: int, device: torch.device) -> Cal
 
 def ascent_methods(name: str, size: int, batch: int, device: torch.device) -> Calls:
     """Eight steps of an ascent to a logit: ours and lucent's, each with its priors."""
-    model, steps = _network(name, device), 8
+    model, steps = network(name, device).requires_grad_(False), 8
     fast = fast_copy(model, torch.rand(1, 3, size, size, device=device))
     targets, seeds = [1] * batch, list(range(batch))
     draw = lambda net, recipe: (
@@ -112,7 +105,14 @@ def ascent_methods(name: str, size: int, batch: int, device: torch.device) -> Ca
         return calls
     goal = objectives.channel("fc", 1)
     image = lambda: param.image(size, batch=batch)
+    # it would enlarge smaller images to 224 px
     calls["lucent"] = lambda: render.render_vis(
-        model, goal, image, thresholds=(steps,), show_image=False, progress=False
+        model,
+        goal,
+        image,
+        thresholds=(steps,),
+        fixed_image_size=size,
+        show_image=False,
+        progress=False,
     )
     return calls

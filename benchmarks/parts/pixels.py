@@ -4,7 +4,7 @@ them."""
 from collections.abc import Callable
 
 import torch
-import torchvision
+from parts.question import network, question
 from torch import Tensor, nn
 
 from cnnviz_utils.viz.fast import fast_copy
@@ -37,11 +37,8 @@ def pixel_methods(
     name: str, size: int, batch: int, rule: str, device: torch.device
 ) -> dict[str, Callable[[], object]]:
     """By method, what explains one batch of random images."""
-    torch.manual_seed(0)
-    model = getattr(torchvision.models, name)(weights=None).eval().to(device)
+    model, images, targets = question(name, size, batch, device)
     model.requires_grad_(False)
-    images = torch.rand(batch, 3, size, size, device=device)
-    targets = torch.randint(1000, (batch,), device=device)
     fast = fast_copy(model, images)
     calls = {
         "ours": lambda: input_gradient(model, images, targets, rule),
@@ -49,7 +46,7 @@ def pixel_methods(
         "saliency (the bound)": lambda: _saliency(model, images, targets),
     }
     # a network without in-place steps, which Captum cannot change
-    plain = getattr(torchvision.models, name)(weights=None).eval().to(device)
+    plain = network(name, device)
     for module in plain.modules():
         if isinstance(module, nn.ReLU):
             module.inplace = False
