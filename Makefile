@@ -38,7 +38,7 @@ notebooks: $(READY)  ## run every lesson in place and store its outputs
 	@$(BIN)/cnnviz execute
 
 bench: $(PEERS)/.ready  ## side by side with peers (an environment of its own); tables, JSON in reports/benchmarks
-	@for file in cams gpu kernels menagerie; do echo "$$file"; $(PEERS)/bin/python benchmarks/$$file.py || exit 1; done
+	@for file in cams gpu menagerie; do echo "$$file"; $(PEERS)/bin/python benchmarks/$$file.py || exit 1; done
 	@if [ -n "$(PHOTOS)" ]; then $(PEERS)/bin/python benchmarks/training.py "$(PHOTOS)"; else \
 	  echo "training from JPEG files: make bench PHOTOS=a folder with a folder of photos for each class"; fi
 

@@ -8,8 +8,9 @@ ImageFolder with workers, fastai and Lightning, and beside the bound.
 FOLDER has a folder of photos for each class. The same network, images, batches,
 threads, precision and optimiser for all; each method is a process of its own, and
 methods take turns. Timed from the list of files to the last epoch's weights, imports
-left out. No peer validates; ours does, on 5 % of the images. The bound: steps on floats
-that are in memory already. Writes reports/benchmarks/training.json.
+left out. All take as many steps; ours validates besides, on 5 % of the images. The
+bound: steps on floats that are in memory already. Writes
+reports/benchmarks/training.json.
 """
 
 import argparse

@@ -126,6 +126,19 @@ def test_only_what_belongs_together_is_folded():
         torch.testing.assert_close(fast(images), between(images))
 
 
+@pytest.mark.parametrize(("side", "groups", "kernel", "last"), [
+    (8, 1, 3, True), (3, 1, 3, True), (2, 1, 3, False), (2, 4, 3, True), (1, 1, 1, True),
+])
+def test_channels_last_where_maps_are_not_smaller_than_a_kernel(side, groups, kernel, last):
+    """benchmarks/cams.py, 64 px: ResNet-18's last maps are 2x2, and the copy was slower than the network."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(side), nn.Conv2d(8, 8, kernel, 1, kernel // 2, groups=groups))
+    order = lambda net: net[0].weight.is_contiguous(memory_format=torch.channels_last)
+    images = random(2, 3, 16, 16)
+    assert order(fast_copy(model.eval(), images)) is last
+    assert order(fast_copy(model, images, dtype=torch.bfloat16))
+    assert order(fast_copy(model, images, channels_last=True)) and not order(fast_copy(model, images, channels_last=False))
+
+
 def test_folding_equals_pytorchs_own():
     model = nn.Sequential(nn.Conv2d(3, 5, 3, bias=False), nn.BatchNorm2d(5)).eval()
     model[1].running_mean.normal_()

@@ -17,7 +17,7 @@ from cnnviz_utils.base.room import reserved
 from cnnviz_utils.base.settings import UsageError
 from cnnviz_utils.cli import app
 from cnnviz_utils.cli.photos import check_photos, own_photos
-from cnnviz_utils.course.lessons import all_lessons
+from cnnviz_utils.course.lessons import all_lessons, plan
 from cnnviz_utils.data.loaders import load_data
 from cnnviz_utils.data.photos.inspection import inspect_folder
 from cnnviz_utils.data.splits import near_duplicates
@@ -116,6 +116,14 @@ def test_few_photos_are_shown_more_often(tmp_path):
     assert own_photos(tmp_path, [lessons["02_training_from_scratch"]]) == {
         "data": "folder", "root": str(tmp_path), "broken": "skip", "epochs": 30}
     assert "epochs" not in own_photos(tmp_path, [lessons["01_data_splits"]])
+    chosen = [lessons["00_convolution_by_hand"], lessons["02_training_from_scratch"]]
+    own = plan(chosen, "quick", {}, lessons)
+    theirs = plan(chosen, "quick", {"seed": 3}, lessons, {"data": "folder", "root": str(tmp_path), "epochs": 17})
+    assert theirs[chosen[0].name] == own[chosen[0].name] | {"seed": 3}  # it has its own data, and its own epochs
+    assert theirs[chosen[1].name]["epochs"] == 17 and theirs[chosen[1].name]["data"] == "folder"
+    assert plan(chosen[1:], "quick", {"epochs": 4}, lessons, {"epochs": 17})[chosen[1].name]["epochs"] == 4
+    with pytest.raises(UsageError, match="00_convolution_by_hand has its own data"):
+        plan(chosen[:1], "quick", {}, lessons, {"data": "folder"})
 
 
 # ------------------------------------------------------------------------ a full disk

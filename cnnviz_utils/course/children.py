@@ -18,11 +18,14 @@ from cnnviz_utils.course import process as child
 
 class Children:
     """The processes that run lessons at the moment, so that all of them can be stopped
-    at once."""
+    at once. In another process (an engine's) it begins with none."""
 
     def __init__(self) -> None:
         self.running: set[multiprocessing.Process] = set()
         self.stopped = False
+
+    def __reduce__(self):
+        return Children, ()
 
     def stop(self) -> None:
         """End all of them; unfinished work is dropped. A process that is started later

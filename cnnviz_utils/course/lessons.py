@@ -224,15 +224,21 @@ def plan(
     profile: str,
     given: dict[str, object],
     lessons: dict[str, Lesson],
+    photos: dict[str, object] | None = None,
 ) -> dict[str, dict]:
     """All parameters of each chosen lesson: its own, over them the profile's, over them
-    the given ones.
+    the given ones. photos: for lessons that look at data; the given ones lie over them.
 
     A given parameter goes to every chosen lesson that has it; UsageError if none has. A
     folder or file that was given is looked for from where the user stands, and passed
     on as a whole path.
     """
     from_profile = read_profile(profile, lessons)
+    if photos and not any("data" in lesson.parameters for lesson in chosen):
+        raise UsageError(
+            f"{chosen[0].name} has its own data: photos go to lessons that have a "
+            "parameter 'data'"
+        )
     for key in given:
         if not any(key in lesson.parameters for lesson in chosen):
             every = dict.fromkeys(
@@ -244,9 +250,10 @@ def plan(
     result = {}
     for lesson in chosen:
         own = {name: p.value for name, p in lesson.parameters.items()}
+        looks = "data" in lesson.parameters
         mine = {
             k: value_for(lesson.parameters[k], v, lesson.name)
-            for k, v in given.items()
+            for k, v in (((photos or {}) if looks else {}) | given).items()
             if k in lesson.parameters
         }
         for name in ("root", "own_image"):

@@ -9,14 +9,17 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cnnviz_utils.base.files import StorageError, writable_folder
 from cnnviz_utils.course.children import Children
 from cnnviz_utils.course.lessons import Lesson
-from cnnviz_utils.course.run import LessonFailed, Run, run_lesson
+from cnnviz_utils.course.run import CELL_TIMEOUT, LessonFailed, Run, run_lesson
+from cnnviz_utils.engines import Engine
 
 MOST_JOBS = 4
 # the hungriest lessons take 2.2 GB, and the reader's other programs want some too
@@ -42,60 +45,85 @@ def share_out(
     return jobs, max(1, cores // jobs)
 
 
+@dataclass(frozen=True)
+class Work:
+    """One lesson to run under one profile: with which parameters, where its pages go,
+    and what it may take. several: there are other profiles, so that lines of progress
+    name this one."""
+
+    lesson: Lesson
+    parameters: dict
+    out: Path
+    profile: str = "quick"
+    several: bool = False
+    timeout: int = CELL_TIMEOUT
+    threads: int | None = 1
+
+    @property
+    def label(self) -> str:
+        """The number, e.g. 02, and the profile where there are several."""
+        return self.lesson.name[:2] + (f" {self.profile}" if self.several else "")
+
+    @property
+    def name(self) -> str:
+        """The name, and the profile where there are several."""
+        return self.lesson.name + (f", profile {self.profile}" if self.several else "")
+
+
 def run_lessons(
-    chosen: list[Lesson],
-    settings: dict[str, dict],
-    out: Path,
-    profile: str,
-    timeout: int,
-    jobs: int,
-    threads: int,
-    progress: "Progress",
-) -> Iterator[tuple[Lesson, Run | LessonFailed]]:
-    """Run the lessons, `jobs` at a time, each with its outcome as soon as it has ended.
-    One at a time they run in their order; else those that take longest begin, so that
-    no core waits for the last lesson.
+    works: Sequence[Work], engine: Engine, progress: "Progress"
+) -> Iterator[tuple[Work, Run | LessonFailed]]:
+    """Run lessons where the engine does, each with its outcome as soon as it has ended.
+    They begin in the order of `works`.
 
     Whatever stops the caller (Ctrl-C) stops the lessons that are running; what was
     finished stays. Raises StorageError, before any lesson starts, where nothing can be
-    written to `out`.
+    written.
     """
-    writable_folder(out)
+    for out in {work.out for work in works}:
+        writable_folder(out)
     children = Children()
-    if jobs > 1:
-        chosen = sorted(chosen, key=lambda lesson: -lesson.about.minutes)
 
-    def one(lesson: Lesson) -> Run | LessonFailed:
-        progress.start(lesson)
-        try:
-            return run_lesson(
-                lesson,
-                settings[lesson.name],
-                out,
-                profile,
-                timeout,
-                threads,
-                children,
-                lambda text: progress(lesson, text),
+    def say(number: int, text: str) -> None:
+        progress(works[number], text)
+
+    running = engine.run(partial(_one, children), works, say, children.stop)
+    with closing(running):
+        for answer in running:
+            work = works[answer.number]
+            progress.end(work)
+            yield (
+                work,
+                answer.value or LessonFailed(f"{work.lesson.name}: {answer.problem}"),
             )
-        except LessonFailed as error:
-            return error
-        except StorageError as error:  # the others may fit, or have been there before
-            return LessonFailed(f"{lesson.name}: {error}")
-        finally:
-            progress.end(lesson)
 
-    with ThreadPoolExecutor(jobs) as pool:
-        running: dict[Future, Lesson] = {
-            pool.submit(one, lesson): lesson for lesson in chosen
-        }
-        try:
-            while running:
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield running.pop(done), done.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            children.stop()
+
+def longest_first(works: Sequence[Work]) -> list[Work]:
+    """Of several at a time those that take longest begin, so that no core waits for the
+    last one."""
+    return sorted(works, key=lambda work: -work.lesson.about.minutes)
+
+
+def _one(
+    children: Children, work: Work, say: Callable[[str], None]
+) -> Run | LessonFailed:
+    """Where the engine runs it. It says "" when it begins."""
+    say("")
+    try:
+        return run_lesson(
+            work.lesson,
+            work.parameters,
+            work.out,
+            work.profile,
+            work.timeout,
+            work.threads,
+            children,
+            say,
+        )
+    except LessonFailed as error:
+        return error
+    except StorageError as error:  # the others may fit, or have been there before
+        return LessonFailed(f"{work.lesson.name}: {error}")
 
 
 class Progress:
@@ -103,32 +131,29 @@ class Progress:
     line a section elsewhere."""
 
     def __init__(self) -> None:
-        # lesson's number -> when it started, where it is
+        # label -> when it started, where it is
         self.running: dict[str, tuple[float, str]] = {}
         self.lock = threading.Lock()
 
-    def start(self, lesson: Lesson) -> None:
+    def __call__(self, work: Work, text: str) -> None:
+        """text: "" where the lesson begins; "12/40 Heading", the cell that begins."""
+        label, heading = work.label, text.partition(" ")[2]
         with self.lock:
-            self.running[lesson.name[:2]] = (time.time(), "")
-            self._say(f"{lesson.name}: {lesson.title}")
-
-    def __call__(self, lesson: Lesson, text: str) -> None:
-        """text: "12/40 Heading", the cell that begins."""
-        number, heading = lesson.name[:2], text.partition(" ")[2]
-        with self.lock:
-            started, earlier = self.running[number]
-            self.running[number] = (started, text)
-            if sys.stdout.isatty():
+            started, earlier = self.running.get(label, (time.time(), ""))
+            self.running[label] = (started, text)
+            if not text:
+                self._say(f"{work.name}: {work.lesson.title}")
+            elif sys.stdout.isatty():
                 self._status()
             elif heading != earlier.partition(" ")[2]:
                 print(
-                    f"  {number}  {time.time() - started:4.0f} s  cell {text}",
+                    f"  {label}  {time.time() - started:4.0f} s  cell {text}",
                     flush=True,
                 )
 
-    def end(self, lesson: Lesson) -> None:
+    def end(self, work: Work) -> None:
         with self.lock:
-            self.running.pop(lesson.name[:2], None)
+            self.running.pop(work.label, None)
 
     def say(self, line: str, error: bool = False) -> None:
         """A line that stays."""
@@ -146,8 +171,8 @@ class Progress:
     def _status(self) -> None:
         width = (shutil.get_terminal_size().columns - 1) // max(1, len(self.running))
         parts = [
-            f"{number} {time.time() - started:4.0f} s {text}"[: width - 2].ljust(width)
-            for number, (started, text) in sorted(self.running.items())
+            f"{label} {time.time() - started:4.0f} s {text}"[: width - 2].ljust(width)
+            for label, (started, text) in sorted(self.running.items())
         ]
         sys.stdout.write("\r\033[K" + "".join(parts).rstrip())
         sys.stdout.flush()

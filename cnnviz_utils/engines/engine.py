@@ -1,6 +1,6 @@
 """The one interface of all engines, and the choice of one by name."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -83,12 +83,18 @@ class Engine(Protocol):
         ...
 
     def run(
-        self, function: Function, items: Sequence[Any], say: Say = ...
-    ) -> Iterator[Answer]:
+        self,
+        function: Function,
+        items: Sequence[Any],
+        say: Say = ...,
+        stop: Callable[[], None] = ...,
+    ) -> Generator[Answer, None, None]:
         """An answer for each item, as soon as it is there.
 
         function and items: for Ray what can be pickled; the function computes with as
         many threads as its share says.
+        stop: called at the end, also at an early one, before those that still run here
+            are waited for: it ends the processes that the function has started.
         """
         ...
 
@@ -99,6 +105,10 @@ class Engine(Protocol):
 
 def silent(number: int, text: str) -> None:
     """Nobody listens."""
+
+
+def nothing() -> None:
+    """No process is to be stopped."""
 
 
 def share_of(cpus: int | None, gpus: float | None, retries: int | None) -> Share | None:

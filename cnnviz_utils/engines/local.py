@@ -1,11 +1,11 @@
 """Here, without anything else: one item after the other, or a few in threads."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from cnnviz_utils.base.device import pick_device
-from cnnviz_utils.engines.engine import Answer, Function, Say, silent
+from cnnviz_utils.engines.engine import Answer, Function, Say, nothing, silent
 
 
 class Local:
@@ -16,15 +16,22 @@ class Local:
         self.device, self.jobs = pick_device(device).type, jobs
 
     def run(
-        self, function: Function, items: Sequence[Any], say: Say = silent
-    ) -> Iterator[Answer]:
+        self,
+        function: Function,
+        items: Sequence[Any],
+        say: Say = silent,
+        stop: Callable[[], None] = nothing,
+    ) -> Generator[Answer, None, None]:
         def one(number: int) -> Answer:
             return Answer(
                 number, function(items[number], lambda text: say(number, text))
             )
 
         if self.jobs == 1:
-            yield from map(one, range(len(items)))
+            try:
+                yield from map(one, range(len(items)))
+            finally:
+                stop()
             return
         with ThreadPoolExecutor(self.jobs) as pool:
             running: set[Future] = {pool.submit(one, n) for n in range(len(items))}
@@ -35,6 +42,7 @@ class Local:
                         yield future.result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
+                stop()
 
     def close(self) -> None:
         """Nothing was opened."""

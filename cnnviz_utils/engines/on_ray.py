@@ -5,14 +5,21 @@ there, and begins it again elsewhere when its process or machine dies.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 import torch
 
 from cnnviz_utils.base.device import pick_device
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.engines.engine import Answer, Function, Say, Share, silent
+from cnnviz_utils.engines.engine import (
+    Answer,
+    Function,
+    Say,
+    Share,
+    nothing,
+    silent,
+)
 from cnnviz_utils.engines.listener import Listener
 
 # what names places is the same for every process of one piece of work
@@ -87,8 +94,12 @@ class OnRay:
                 )
 
     def run(
-        self, function: Function, items: Sequence[Any], say: Say = silent
-    ) -> Iterator[Answer]:
+        self,
+        function: Function,
+        items: Sequence[Any],
+        say: Say = silent,
+        stop: Callable[[], None] = nothing,  # ours die with the task's process
+    ) -> Generator[Answer, None, None]:
         ray, listener = self.ray, self._listener()
         remote = ray.remote(_do).options(
             num_cpus=self.cpus,

@@ -68,12 +68,15 @@ def grade_all(
     engine: where they are graded (`make_engine`), by default group.jobs at a time here.
     """
     engine = engine or make_engine(device="cpu", jobs=group.jobs)
+    running = engine.run(
+        partial(grade_one, group), submissions, stop=group.workers.stop
+    )
     try:
-        for answer in engine.run(partial(grade_one, group), submissions):
+        for answer in running:
             one = submissions[answer.number]
             yield answer.value or _not_graded(group, one, answer.problem)
     finally:
-        group.workers.stop()
+        running.close()
         with work_folder(PREFIX, Path(tempfile.gettempdir())):
             pass  # what those that were stopped have left is removed
 

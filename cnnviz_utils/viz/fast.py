@@ -43,9 +43,10 @@ def fast_copy(
     subclass may do more: timm's BatchNormAct2d has a ReLU inside) with plain weights
     (not those of weight or spectral norm, or pruned); all others stay as they are.
 
-    fold, channels_last: whether to; None: both on a CPU. On a GPU either may cost time:
-        there each is tried on these images, which should be as many as will be asked
-        about, and the fastest is kept.
+    fold, channels_last: whether to; None: on a CPU both, but in float32 not channels
+        last where maps are smaller than a kernel. On a GPU either may cost time: there
+        each is tried on these images, which should be as many as will be asked about,
+        and the fastest is kept. The images should have the size of those.
     dtype: torch.bfloat16 or torch.float16 for a copy that computes in half precision.
         It takes and gives float32; where the processor has the units for it, it is
         several times as fast.
@@ -63,13 +64,15 @@ def fast_copy(
         images = check_images(images, model)
         if not len(images):
             raise ValueError("images: one or two are needed, and there is none")
-        expected = _bare(model)(images)
+        expected, roomy = _roomy(_bare(model), images)
+        on_gpu = images.device.type == "cuda"
+        either = [True, False] if on_gpu else [True]
+        layouts = [True, False] if on_gpu else [roomy or dtype is not None]
         ways = [
             (folded, last)
-            for folded in ([True, False] if fold is None else [fold])
-            for last in ([True, False] if channels_last is None else [channels_last])
+            for folded in (either if fold is None else [fold])
+            for last in (layouts if channels_last is None else [channels_last])
         ]
-        ways = ways if images.device.type == "cuda" else ways[:1]
         copies = {way: _changed(model, images, *way, dtype) for way in ways}
         fast = copies[ways[0]]
         if len(copies) > 1:
@@ -85,6 +88,29 @@ def fast_copy(
         )
     fast.error = error  # type: ignore[assignment]
     return fast
+
+
+def _roomy(bare: nn.Module, images: Tensor) -> tuple[Any, bool]:
+    """(what the network gives, whether channels last is worth it on a CPU in float32).
+
+    It is not where a convolution over all channels is given maps smaller than its
+    kernel, as ResNet-18's last are at 64 px: there it takes a tenth more time. For
+    depthwise convolutions, and in half precision, it always is.
+    """
+    small: list[bool] = []
+
+    def look(module: nn.Module, inputs: tuple, named: dict) -> None:
+        assert isinstance(module, nn.Conv2d)
+        maps = inputs[0] if inputs else named["input"]
+        for side, kernel, dilation in zip(
+            maps.shape[-2:], module.kernel_size, module.dilation, strict=True
+        ):
+            small.append(dilation * (kernel - 1) >= side)
+
+    for module in bare.modules():
+        if isinstance(module, nn.Conv2d) and module.groups == 1:
+            module.register_forward_pre_hook(look, with_kwargs=True)
+    return bare(images), not any(small)
 
 
 def _bare(model: nn.Module) -> nn.Module:

@@ -47,8 +47,8 @@ class Gate:
     def __init__(self, engine, file):
         self.engine, self.file, self.device = engine, file, engine.device
 
-    def run(self, function, items, say):
-        return self.engine.run(functools.partial(gated, function, str(self.file)), items, say)
+    def run(self, function, items, say, **stop):
+        return self.engine.run(functools.partial(gated, function, str(self.file)), items, say, **stop)
 
 
 def gated(function, file, item, say):
@@ -78,6 +78,19 @@ def test_an_items_error_is_the_callers():
     for jobs in (1, 2):
         with pytest.raises(UsageError, match="this item is no good"):
             list(make_engine(jobs=jobs, device="cpu").run(fails, [1]))
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_runs_is_stopped_before_it_is_waited_for(jobs):
+    stopped = threading.Event()
+
+    def waits(number, say):
+        return number == 0 or stopped.wait(60)
+
+    running = make_engine(device="cpu", jobs=jobs).run(waits, [0, 1], stop=stopped.set)
+    assert next(running) == Answer(0, True) and not stopped.is_set()
+    running.close()
+    assert stopped.is_set()
 
 
 @pytest.mark.parametrize(("options", "message"), [
@@ -194,6 +207,44 @@ def test_a_sweep_on_two_machines_of_which_one_dies_loses_nothing(ray_cluster, ta
         check_other_data(engine, table, tmp_path)
     finally:
         engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.environ.get("CNNVIZ_RAY"), reason="a minute of Ray's processes: CNNVIZ_RAY=1 runs it")
+def test_lessons_of_two_profiles_on_a_cluster_are_those_of_this_machine(ray_cluster, tmp_path, capfd):
+    from test_runs import RECORDING, lesson_file
+
+    from cnnviz_utils.course.lessons import all_lessons
+    from cnnviz_utils.course.run import LessonFailed
+    from cnnviz_utils.course.together import Progress, Work, run_lessons
+
+    (tmp_path / "notebooks").mkdir()
+    lesson_file(tmp_path, "01_first", "import os\nos.environ['OMP_NUM_THREADS']", RECORDING)
+    lesson_file(tmp_path, "02_second", "raise ValueError('no photos')")
+    first, second = all_lessons(tmp_path / "notebooks").values()
+    own = {name: p.value for name, p in first.parameters.items()}
+    plan = [(first, "quick", own), (first, "big", own | {"n": 9}), (second, "quick", own)]
+
+    def ran(engine, out):
+        works = [Work(one, values, tmp_path / out / profile, profile, True) for one, profile, values in plan]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return {work.name: done for work, done in run_lessons(works, engine, Progress())}
+
+    engine = make_engine("ray", address=ray_cluster[0].address, share=Share(cpus=1))
+    try:
+        there = ran(engine, "ray")
+    finally:
+        engine.close()
+    here = ran(make_engine(device="cpu"), "here")
+    assert there.keys() == here.keys() == {"01_first, profile quick", "01_first, profile big", "02_second, profile quick"}
+    for name, done in here.items():
+        if isinstance(done, LessonFailed):
+            assert str(there[name]) == str(done) and "no photos" in str(done)
+        else:
+            assert there[name].claims == done.claims and there[name].page.exists()
+    said = capfd.readouterr().out
+    assert said.count("01_first, profile big: 01 · What is it?") == 2 and said.count("Part one") == 6
 
 
 def check_other_data(engine, table, tmp_path):

@@ -20,6 +20,7 @@ from cnnviz_utils.base import paths
 from cnnviz_utils.base.declared import declared
 from cnnviz_utils.base.settings import UsageError, convert, many
 from cnnviz_utils.cli import words as words_
+from cnnviz_utils.cli.course import _shared_out
 from cnnviz_utils.course import lessons, together
 from cnnviz_utils.course.about import About
 from cnnviz_utils.course.lessons import parse_parameters
@@ -91,12 +92,27 @@ def test_a_profile_sets_parameters_and_its_broken_claims_are_told_not_fatal(cour
     assert facts["parameters"]["n"] == 9 and facts["parameters"]["lr"] == 1.0
 
 
+def test_several_profiles_have_a_folder_each_and_only_quick_ones_claims_are_fatal(course):
+    code, output = course("run", "--profile", "quick", "--profile", "big", "--profile", "quick")
+    out = course.folder / "out"
+    assert code == 0 and output.count("2 of 2 lessons ran") == 2, output
+    assert "01_first, profile big: 0 of 1 claims hold" in output
+    for profile, n in (("quick", 3), ("big", 9)):
+        facts = json.loads((out / profile / "01_first.metrics.json").read_text())
+        assert facts["parameters"]["n"] == n and facts["provenance"]["profile"] == profile
+        assert (out / profile / "index.html").exists()
+    assert {p.name for p in out.iterdir()} == {"quick", "big"}
+    assert course("run", "--profile", "quick", "--profile", "big", "-p", "n=7")[0] == 1
+
+
 @pytest.mark.parametrize(("words", "message"), [
     (["3"], "no lesson is called '3'"), (["frist"], "did you mean '01_first'"), (["s"], "could be"),
     (["--profile", "quik"], "did you mean 'quick'"), (["-p", "m=1"], "no chosen lesson has a parameter 'm'"),
     (["-p", "n=2.5"], "'n' must be a whole number, not '2.5'"), (["-p", "n=many"], "'n' must be a whole number, not 'many'"), (["-p", "flag=1"], "'flag' must be true or false"),
     (["-p", "sizes=3"], "'sizes' must be a list"), (["\u00b2"], "no lesson is called"), (["-p", "lr=-1"], "'lr' must be a number above 0"),
-    (["-p", "lr=1e999"], "'lr' must be a number"),
+    (["-p", "lr=1e999"], "'lr' must be a number"), (["--engine", "slurm"], "no engine is called 'slurm'"),
+    (["--engine", "ray", "-j", "2"], "Ray runs as many as it has cores"), (["--address", "here:1"], "add --engine ray"),
+    (["--profile", "quick", "--profile", "big", "--photos", "."], "--photos takes one profile"),
 ])
 def test_what_does_not_exist_is_refused_before_anything_runs(course, words, message):
     code, output = course("run", *words)
@@ -173,8 +189,8 @@ def test_one_at_a_time_runs_in_order_and_of_several_the_longest_begin(tmp_path, 
 
     monkeypatch.setattr(together, "run_lesson", run)
     chosen = [lessons.Lesson(Path(f"{i:02d}_x.ipynb"), "", {}, About(minutes=m)) for i, m in enumerate((0.0, 2.0, 1.0))]
-    settings = {lesson.name: {} for lesson in chosen}
-    assert len(list(together.run_lessons(chosen, settings, tmp_path, "quick", 60, jobs, 1, together.Progress()))) == 3
+    works, engine = _shared_out([together.Work(lesson, {}, tmp_path) for lesson in chosen], jobs, "local", None)
+    assert len(list(together.run_lessons(works, engine, together.Progress()))) == 3
     assert sorted(begun[:2]) + begun[2:] == re.findall("..", order)
 
 
