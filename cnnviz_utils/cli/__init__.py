@@ -1,7 +1,7 @@
-"""The command `cnnviz`: `course` holds the commands about lessons, `data` those about
-data and weights, `get` the one that downloads, `sweep` the one that replays a table,
-`explain` the one that looks at photos, `badges` one for authors, `grading` those for a
-class, `reports` those about finished reports.
+"""The command `cnnviz`: `run` runs lessons, `course` holds the others about them,
+`data` those about data and weights, `get` the one that downloads, `sweep` the
+one that replays a table, `explain` the one that looks at photos, `badges` one for
+authors, `grading` those for a class, `reports` those about finished reports.
 
 Each command imports what it needs inside its function, so that --help and a misspelt
 name answer at once.
@@ -23,6 +23,7 @@ from cnnviz_utils.cli import (
     get,
     grading,
     reports,
+    run,
     sweep,
 )
 from cnnviz_utils.cli.words import one_value_each
@@ -35,7 +36,7 @@ app = typer.Typer(
     "and what they see.",
 )
 # in the order in which --help lists them
-app.command()(course.run)
+app.command()(run.run)
 app.command()(course.lessons)
 app.command()(data.data)
 app.command()(get.get)

@@ -20,7 +20,7 @@ from cnnviz_utils.base import paths
 from cnnviz_utils.base.declared import declared
 from cnnviz_utils.base.settings import UsageError, convert, many
 from cnnviz_utils.cli import words as words_
-from cnnviz_utils.cli.course import _shared_out
+from cnnviz_utils.cli.run import _shared_out
 from cnnviz_utils.course import lessons, together
 from cnnviz_utils.course.about import About
 from cnnviz_utils.course.lessons import parse_parameters
