@@ -5,6 +5,8 @@ there, and begins it again elsewhere when its process or machine dies.
 """
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
@@ -214,6 +216,7 @@ def _ray() -> Any:
 
 def _connect(ray: Any, address: str | None) -> None:
     """Raises UsageError if no cluster answers at the address, or none starts here."""
+    ours = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address=address,
@@ -233,3 +236,6 @@ def _connect(ray: Any, address: str | None) -> None:
             f"no Ray cluster answers at {asked} ({first[:120]}): "
             "start one with `ray start --head`, or leave the address out"
         ) from None
+    if threading.current_thread() is threading.main_thread():
+        # Ray has put in its own, which prints the stacks of its libraries
+        signal.signal(signal.SIGTERM, ours)
