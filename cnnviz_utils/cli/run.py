@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -73,7 +74,8 @@ def run(
     works, where = _shared_out(works, jobs, engine, address)
     started, progress = time.time(), Progress()
     try:
-        failed, broken = _told(run_lessons(works, where, progress), progress)
+        with closing(run_lessons(works, where, progress)) as running:
+            failed, broken = _told(running, progress)
     except KeyboardInterrupt:
         for folder in outs:
             write_index(folder)

@@ -9,7 +9,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -72,7 +72,7 @@ class Work:
 
 def run_lessons(
     works: Sequence[Work], engine: Engine, progress: "Progress"
-) -> Iterator[tuple[Work, Run | LessonFailed]]:
+) -> Generator[tuple[Work, Run | LessonFailed], None, None]:
     """Run lessons where the engine does, each with its outcome as soon as it has ended.
     They begin in the order of `works`.
 

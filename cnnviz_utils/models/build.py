@@ -39,6 +39,10 @@ BY_HAND: dict[str, Callable[..., nn.Module]] = {
     "small_resnet": lambda n, size, **options: ResNet(
         **SMALL_RESNET | options, classes=n
     ),
+    # twice the channels, four times the weights
+    "small_wide_resnet": lambda n, size, **options: ResNet(
+        **SMALL_RESNET | {"widths": (64, 128, 256)} | options, classes=n
+    ),
     "resnet_by_hand": lambda n, size, **options: ResNet(
         (3, 4, 6, 3), (64, 128, 256, 512), n, stem="7x7+pool", **options
     ),
