@@ -311,7 +311,7 @@ class Elsewhere:
 
     device = "cpu"
 
-    def run(self, function, items, say=lambda number, text: None):
+    def run(self, function, items, say=lambda number, text: None, stop=lambda: None):
         for number, item in enumerate(items):
             there, one = pickle.loads(pickle.dumps((function, item)))
             yield Answer(number, problem="its machine was lost") if number == 1 else Answer(number, there(one, print))

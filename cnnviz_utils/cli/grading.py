@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cnnviz_utils.base.settings import UsageError
-from cnnviz_utils.cli.words import fail
+from cnnviz_utils.cli.words import Address, EngineName, fail
 
 SOURCE = typer.Option(
     "--source",
@@ -66,13 +66,8 @@ def grade(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Grade again what was graded before.")
     ] = False,
-    engine: Annotated[
-        str, typer.Option(help="local: on this machine; ray: on a cluster's machines.")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray: a running cluster, HOST:6379; by default one here."),
-    ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
 ) -> None:
     """Grade a folder of notebooks: each run anew, shut in; pages and grades.csv."""
     import tempfile

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cnnviz_utils.cli.words import fail, pairs
+from cnnviz_utils.cli.words import Address, EngineName, fail, pairs
 
 if TYPE_CHECKING:  # what runs lessons takes seconds to import
     from cnnviz_utils.course.run import LessonFailed, Run
@@ -53,13 +53,8 @@ def run(
     timeout: Annotated[
         int, typer.Option(min=1, help="Seconds that one cell may take.")
     ] = 1800,
-    engine: Annotated[
-        str, typer.Option(help="local: on this machine; ray: on a cluster's machines.")
-    ] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Ray: a running cluster, HOST:6379; by default one here."),
-    ] = None,
+    engine: EngineName = "local",
+    address: Address = None,
 ) -> None:
     """Run lessons and write their pages, metrics and an index."""
     works = _planned(

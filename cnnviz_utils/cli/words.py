@@ -1,9 +1,17 @@
-"""What the commands share: the words of a command line in the form that typer reads,
-and the way a command stops with a message."""
+"""What the commands share: options, the words of a command line in the form that typer
+reads, and the way a command stops with a message."""
 
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
+
+EngineName = Annotated[
+    str, typer.Option(help="local: on this machine; ray: on a cluster's machines.")
+]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray: a running cluster, HOST:6379; by default one here."),
+]
 
 # options that take as many values as follow, and what a further value looks like
 MANY_VALUES = {
