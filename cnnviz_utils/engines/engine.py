@@ -93,8 +93,9 @@ class Engine(Protocol):
 
         function and items: for Ray what can be pickled; the function computes with as
         many threads as its share says.
-        stop: called at the end, also at an early one, before those that still run here
-            are waited for: it ends the processes that the function has started.
+        stop: where items run in this process, called at the end, also at an early one,
+            before those that still run are waited for: it ends the processes that the
+            function has started. Those on Ray die with their task.
         """
         ...
 

@@ -236,6 +236,6 @@ def _connect(ray: Any, address: str | None) -> None:
             f"no Ray cluster answers at {asked} ({first[:120]}): "
             "start one with `ray start --head`, or leave the address out"
         ) from None
-    if threading.current_thread() is threading.main_thread():
-        # Ray has put in its own, which prints the stacks of its libraries
+    if callable(ours) and threading.current_thread() is threading.main_thread():
+        # the command's own handler ends Ray too; Ray's prints its libraries' stacks
         signal.signal(signal.SIGTERM, ours)
